@@ -1,0 +1,49 @@
+# make demo      shows a container that is isolated
+# make test      installs what the tests need (Debian packages, as root) and runs all of them
+# make build     target/release/bareboat, one static file
+# make install   puts it under $(DESTDIR)$(PREFIX)/bin
+# make bench     start-up times, against the other runtimes that are installed
+
+PREFIX ?= /usr/local
+CARGO ?= cargo
+CARGO_FLAGS ?= --locked
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+RUNTIME ?= $(TARGET)/release/bareboat
+
+TOOLS := gcc libc6-dev
+TEST_PACKAGES := $(TOOLS) busybox-static libseccomp-dev pkg-config procps python3 runc
+
+.PHONY: build demo test check unit engines install bench clean
+
+build:
+	.ci/install $(TOOLS)
+	$(CARGO) build $(CARGO_FLAGS) --release -p runtime-cli
+
+demo: build
+	.ci/install busybox-static
+	conformance/bundle/demo $(RUNTIME) target/demo
+
+test: check unit engines
+
+check:
+	.ci/install $(TEST_PACKAGES)
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+
+# The black-box suites run the release binary.
+unit: build
+	.ci/install $(TEST_PACKAGES)
+	$(CARGO) test $(CARGO_FLAGS) --workspace
+
+engines: build
+	.ci/install $(TEST_PACKAGES)
+	conformance/engines/run --runtime $(RUNTIME)
+
+install: build
+	install -D -m 755 $(TARGET)/release/bareboat $(DESTDIR)$(PREFIX)/bin/bareboat
+
+bench: build
+	$(CARGO) run $(CARGO_FLAGS) --release -p benches -- startup
+
+clean:
+	$(CARGO) clean

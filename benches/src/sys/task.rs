@@ -1,0 +1,156 @@
+//! Files, devices, names and credentials, as the container's first process sets them.
+
+use std::convert::Infallible;
+use std::ffi::{CStr, c_long};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
+
+use super::{NULL, check, check_int, descriptor};
+
+/// Opens a file without reading it; nothing where there is none.
+pub(crate) fn open_path(path: &CStr) -> io::Result<Option<OwnedFd>> {
+    let flags = libc::O_PATH | libc::O_CLOEXEC | libc::O_NOFOLLOW;
+    // SAFETY: the path is NUL-terminated.
+    match descriptor(unsafe { libc::open(path.as_ptr(), flags) }.into()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Writes a control file.
+pub(crate) fn write_file(path: &CStr, content: &[u8]) -> io::Result<()> {
+    // SAFETY: the path is NUL-terminated.
+    let file =
+        descriptor(unsafe { libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) }.into())?;
+    // SAFETY: the buffer and its length belong together.
+    let written = unsafe { libc::write(file.as_raw_fd(), content.as_ptr().cast(), content.len()) };
+    check(written as c_long).map(drop)
+}
+
+/// Makes a directory.
+pub(crate) fn make_directory(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    // SAFETY: the name is NUL-terminated.
+    check_int(unsafe { libc::mkdirat(parent.as_raw_fd(), name.as_ptr(), 0o755) })
+}
+
+/// Makes a character device.
+pub(crate) fn make_character_device(
+    path: &CStr,
+    mode: u32,
+    major: u32,
+    minor: u32,
+) -> io::Result<()> {
+    let device = libc::makedev(major, minor);
+    // SAFETY: the path is NUL-terminated.
+    check_int(unsafe { libc::mknod(path.as_ptr(), libc::S_IFCHR | mode, device) })
+}
+
+/// Sets the mask of modes of new files.
+pub(crate) fn set_umask(mask: u32) {
+    // SAFETY: an integer alone.
+    unsafe { libc::umask(mask) };
+}
+
+/// Enters a cgroup namespace with the current cgroup as its root.
+pub(crate) fn new_cgroup_namespace() -> io::Result<()> {
+    // SAFETY: an integer alone.
+    check_int(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) })
+}
+
+/// Starts a session.
+pub(crate) fn set_sid() -> io::Result<()> {
+    // SAFETY: no argument.
+    check_int(unsafe { libc::setsid() })
+}
+
+/// Sets the host name.
+pub(crate) fn set_host_name(name: &[u8]) -> io::Result<()> {
+    // SAFETY: the buffer and its length belong together.
+    check_int(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) })
+}
+
+/// Switches the loopback interface on (netdevice(7)).
+pub(crate) fn loopback_up() -> io::Result<()> {
+    // SAFETY: integers alone.
+    let socket = descriptor(
+        unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }.into(),
+    )?;
+    // SAFETY: an ifreq of zeros is a valid one.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(c"lo".to_bytes()) {
+        *to = from.cast_signed() as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
+    // SAFETY: request is an ifreq, which SIOCSIFFLAGS takes.
+    check_int(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) })
+}
+
+/// Sets RLIMIT_NOFILE.
+pub(crate) fn limit_open_files(limit: u64) -> io::Result<()> {
+    let limit = libc::rlimit {
+        rlim_cur: limit,
+        rlim_max: limit,
+    };
+    // SAFETY: limit is an rlimit.
+    check_int(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })
+}
+
+/// Drops all but these capabilities from the bounding set (capabilities(7)).
+pub(crate) fn drop_bounding_capabilities(kept: u64) -> io::Result<()> {
+    const LAST_CAPABILITY: u64 = 40;
+    for capability in (0..=LAST_CAPABILITY).filter(|number| kept & (1 << number) == 0) {
+        // SAFETY: integers alone.
+        check_int(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) })?;
+    }
+    Ok(())
+}
+
+/// Empties the ambient set.
+pub(crate) fn clear_ambient_capabilities() -> io::Result<()> {
+    let operation = libc::PR_CAP_AMBIENT_CLEAR_ALL;
+    // SAFETY: integers alone.
+    check_int(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, operation, 0, 0, 0) })
+}
+
+/// Sets the other three sets (capset(2), version 3: the low and the high halves).
+pub(crate) fn set_capabilities(effective: u64, permitted: u64, inheritable: u64) -> io::Result<()> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = [VERSION_3, 0];
+    let halves = [effective, permitted, inheritable].map(|set| [set as u32, (set >> 32) as u32]);
+    let [e, p, i] = halves;
+    let data = [e[0], p[0], i[0], e[1], p[1], i[1]];
+    // SAFETY: the header and the two data structures that version 3 takes.
+    check(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) }).map(drop)
+}
+
+/// Becomes user and group 0 with no further groups.
+pub(crate) fn set_root_user() -> io::Result<()> {
+    // SAFETY: a list of no groups.
+    check(unsafe { libc::syscall(libc::SYS_setgroups, 0, NULL) })?;
+    // SAFETY: integers alone.
+    check(unsafe { libc::syscall(libc::SYS_setresgid, 0, 0, 0) })?;
+    // SAFETY: integers alone.
+    check(unsafe { libc::syscall(libc::SYS_setresuid, 0, 0, 0) }).map(drop)
+}
+
+/// Sets no_new_privs (prctl(2)).
+pub(crate) fn set_no_new_privileges() -> io::Result<()> {
+    // SAFETY: integers alone.
+    check_int(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
+}
+
+/// Executes a program with no arguments but its name; returns only when it could not.
+pub(crate) fn become_program<const N: usize>(
+    path: &CStr,
+    environment: &[&CStr; N],
+) -> io::Result<Infallible> {
+    let arguments = [path.as_ptr(), ptr::null()];
+    let mut variables = [ptr::null(); 8];
+    for (to, from) in variables.iter_mut().take(7).zip(environment) {
+        *to = from.as_ptr();
+    }
+    // SAFETY: all strings are NUL-terminated, both lists end in a null pointer.
+    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), variables.as_ptr()) };
+    Err(io::Error::last_os_error())
+}

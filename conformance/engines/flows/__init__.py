@@ -1,0 +1,1 @@
+"""One module a topic; each function is a flow."""

@@ -1,0 +1,25 @@
+"""Flows whose commands (pause, resume, update) bareboat does not have yet."""
+
+from harness.flow import flow, same
+
+
+@flow("pause: stops the processes, unpause lets them go on", group="later")
+def pause(lab):
+    container = lab.docker.sleeper()
+    lab.docker("pause", container).succeeds()
+    same(lab.docker.inspect(container, "State.Status"), "paused", "the state")
+    lab.docker("exec", container, "true").fails_with(1)
+    lab.docker("unpause", container).succeeds()
+    lab.docker("exec", container, "true").succeeds()
+
+
+@flow("update: changes limits of a running container", group="later")
+def update(lab):
+    container = lab.docker.sleeper("-m", "64m", "--memory-swap", "64m")
+    lab.docker(
+        "update", "-m", "32m", "--memory-swap", "32m", "--cpus", "0.25", "--pids-limit", "50", container
+    ).succeeds()
+    script = "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us pids/pids.max 2>/dev/null"
+    script += " || { cat memory.max; cut -d' ' -f1 cpu.max; cat pids.max; }"
+    seen = lab.docker("exec", container, "sh", "-c", script).succeeds()
+    same(seen.split(), [str(32 << 20), "25000", "50"], "the limits")

@@ -1,0 +1,1 @@
+"""What the flows stand on: the machine, the daemons, the images, and the report."""

@@ -1,0 +1,76 @@
+"""A flow: one use of an engine, with what has to come out of it."""
+
+import dataclasses
+import importlib
+import pathlib
+import pkgutil
+import re
+import time
+import typing
+
+# fast: in every test run. later: needs commands that bareboat does not have yet. more: slower, or further engines.
+GROUPS = ["fast", "later", "more"]
+
+_flows = []
+
+
+class Failure(Exception):
+    """What was seen instead of what was expected."""
+
+
+class Skip(Exception):
+    """What this machine lacks, so that the flow cannot work here with any runtime."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Flow:
+    name: str
+    group: str
+    function: typing.Callable
+
+
+def flow(name, group="fast"):
+    """Registers the function below it, which takes a Lab, as a flow."""
+
+    def register(function):
+        _flows.append(Flow(name, group, function))
+        return function
+
+    return register
+
+
+def select(groups, pattern):
+    """The flows whose name matches the pattern; without one, those of the groups."""
+    directory = pathlib.Path(__file__).resolve().parents[1] / "flows"
+    for module in pkgutil.iter_modules([str(directory)]):
+        importlib.import_module(f"flows.{module.name}")
+    if pattern:
+        return [flow for flow in _flows if re.search(pattern, flow.name)]
+    return [flow for flow in _flows if flow.group in groups]
+
+
+def need_all_capabilities():
+    """`--privileged` asks for every capability that the kernel has, and root lacks some on some machines."""
+    last = int(pathlib.Path("/proc/sys/kernel/cap_last_cap").read_text())
+    status = pathlib.Path("/proc/self/status").read_text()
+    if int(re.search(r"CapBnd:\s*(\w+)", status)[1], 16) != (2 << last) - 1:
+        raise Skip("root has not all capabilities on this machine")
+
+
+def same(found, wanted, what):
+    if found != wanted:
+        raise Failure(f"{what} is {found!r} instead of {wanted!r}")
+
+
+def holds(text, part, what):
+    if part not in text:
+        raise Failure(f"{what} lacks {part!r}: {text.strip()[-300:]!r}")
+
+
+def until(question, what, seconds=10):
+    """Asks again and again until the answer is true."""
+    deadline = time.monotonic() + seconds
+    while not question():
+        if time.monotonic() > deadline:
+            raise Failure(f"after {seconds} s still not so: {what}")
+        time.sleep(0.05)

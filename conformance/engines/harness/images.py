@@ -1,0 +1,73 @@
+"""Archives of root filesystems, made on this machine, that the engines import as images."""
+
+import io
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+
+BUSYBOX = "busybox"
+NGINX = "nginx"
+
+
+def prepare(cache):
+    """The images' archives in the cache, made where they are not there yet."""
+    cache.mkdir(parents=True, exist_ok=True)
+    archives = {"busybox": cache / "busybox.tar", "nginx": cache / "nginx.tar"}
+    _make_busybox(archives["busybox"])
+    if not archives["nginx"].exists():
+        _make_nginx(archives["nginx"])
+    return {name: str(path.resolve()) for name, path in archives.items()}
+
+
+def _make_busybox(archive):
+    busybox = shutil.which("busybox")
+    applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    with tarfile.open(archive, "w") as tar:
+        for directory in ["bin", "dev", "etc", "proc", "root", "sys", "tmp", "var"]:
+            _add(tar, directory, tarfile.DIRTYPE, mode=0o1777 if directory == "tmp" else 0o755)
+        tar.add(busybox, "bin/busybox")
+        for applet in applets:
+            if applet != "busybox":
+                _add(tar, f"bin/{applet}", tarfile.SYMTYPE, target="busybox")
+        _add(tar, "etc/passwd", content="root:x:0:0:root:/root:/bin/sh\nguest:x:1000:1000::/tmp:/bin/sh\n")
+        _add(tar, "etc/group", content="root:x:0:\nguest:x:1000:\nstaff:x:50:guest\n")
+
+
+def _add(tar, name, kind=tarfile.REGTYPE, mode=0o644, target="", content=""):
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mode, entry.linkname, entry.size = kind, mode, target, len(content)
+    tar.addfile(entry, io.BytesIO(content.encode()))
+
+
+def _make_nginx(archive):
+    """A small Debian with nginx in it, from the mirror that apt uses here."""
+    print("making an image with nginx (once)")
+    unfinished = archive.with_suffix(".part.tar")
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=nginx-light"]
+    command += [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ["doc", "man", "locale", "info"]]
+    done = subprocess.run(
+        [*command, _codename(), unfinished, *_mirror()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        unfinished.unlink(missing_ok=True)
+        sys.exit(f"mmdebstrap fails:\n{done.stderr[-2000:]}")
+    unfinished.rename(archive)
+
+
+def _codename():
+    return platform.freedesktop_os_release()["VERSION_CODENAME"]
+
+
+def _mirror():
+    form = ["--format", "$(SUITE) $(REPO_URI)", "Created-By: Packages"]
+    lines = subprocess.run(
+        ["apt-get", "indextargets", *form], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    return [line.split()[1] for line in lines if line.split()[0] == _codename()][:1]

@@ -1,0 +1,81 @@
+"""The part that runs in namespaces of its own: starts the daemons, loads the images, runs the flows."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+from . import daemons, report
+from .docker import Docker
+from .flow import Failure, Skip
+from .images import BUSYBOX, NGINX
+
+
+class Lab:
+    """What a flow may use."""
+
+    def __init__(self, settings):
+        self.work = pathlib.Path(settings["work"])
+        self.runtime = settings["runtime"]
+        self.cgroup = settings["cgroup"]
+        self.containerd_socket = self.work / "containerd.sock"
+        self.docker = Docker(self.work / "docker.sock", self.work / "client")
+
+    def load_images(self, settings):
+        for name, archive in [(BUSYBOX, settings["busybox"]), (NGINX, settings["nginx"])]:
+            self.docker("import", archive, name).succeeds()
+
+
+def main(settings_file, flows):
+    if os.getpid() == 1:
+        return _be_init()
+    settings = json.loads(pathlib.Path(settings_file).read_text())
+    _prepare_namespaces()
+    lab = Lab(settings)
+    with daemons.running(lab):
+        lab.load_images(settings)
+        results = {flow.name: _run(flow, lab) for flow in flows}
+    (lab.work / "results.json").write_text(json.dumps(results))
+    return 0
+
+
+def _be_init():
+    """The first process of a pid namespace inherits orphans; it waits for them while its child does the work."""
+    child = os.fork()
+    if child == 0:
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        pid, status = os.wait()
+        if pid == child:
+            return os.waitstatus_to_exitcode(status)
+
+
+def _prepare_namespaces():
+    """A loopback interface, an empty /run (the engines keep sockets and locks there), mounts that can be shared."""
+    for command in ["ip link set lo up", "mount -t tmpfs tmpfs /run", "mount --make-rshared /"]:
+        subprocess.run(command.split(), check=True)
+
+
+def _run(flow, lab):
+    """The flow's mark."""
+    start = time.monotonic()
+    mark, reason = _try(flow, lab)
+    report.print_result(flow, mark, reason, time.monotonic() - start)
+    lab.docker.remove_all()
+    return mark
+
+
+def _try(flow, lab):
+    try:
+        flow.function(lab)
+        return "ok", ""
+    except Skip as lacking:
+        return "skip", str(lacking)
+    except Failure as seen:
+        return "FAIL", str(seen)
+    except subprocess.TimeoutExpired as expired:
+        return "FAIL", f"no end after {expired.timeout} s: {' '.join(map(str, expired.cmd))}"

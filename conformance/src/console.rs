@@ -1,0 +1,162 @@
+//! Terminals: the other end of `--console-socket`, and a pseudo-terminal to run a command on.
+
+use std::fs::File;
+use std::io::{self, IoSliceMut, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use nix::cmsg_space;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+
+use crate::process::{LIMIT, Running, spawn_with_own_streams, until};
+use crate::sys;
+
+/// A socket that a runtime sends the master of a container's terminal to.
+#[derive(Debug)]
+pub struct ConsoleSocket {
+    /// What to give to `--console-socket`.
+    pub path: PathBuf,
+    listener: UnixListener,
+}
+
+impl ConsoleSocket {
+    /// Listens in the directory.
+    #[must_use]
+    pub fn new(directory: &Path) -> Self {
+        let path = directory.join("console.sock");
+        Self {
+            listener: UnixListener::bind(&path).unwrap(),
+            path,
+        }
+    }
+
+    /// Takes the one connection and the one descriptor in it. Waits for it.
+    #[must_use]
+    pub fn receive(self) -> Terminal {
+        self.listener.set_nonblocking(true).unwrap();
+        let (stream, _) = until("a connection to the console socket", || {
+            self.listener.accept().ok()
+        });
+        stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        let mut name = [0; 4096];
+        let mut space = cmsg_space!([i32; 2]);
+        let mut parts = [IoSliceMut::new(&mut name)];
+        let message = recvmsg::<()>(
+            stream.as_raw_fd(),
+            &mut parts,
+            Some(&mut space),
+            MsgFlags::MSG_CMSG_CLOEXEC,
+        );
+        let message = message.expect("the runtime sent a message");
+        let descriptors: Vec<_> = message
+            .cmsgs()
+            .unwrap()
+            .flat_map(rights)
+            .map(sys::own)
+            .collect();
+        let [master] =
+            <[OwnedFd; 1]>::try_from(descriptors).expect("the message holds one descriptor");
+        Terminal::new(master)
+    }
+}
+
+fn rights(message: ControlMessageOwned) -> Vec<i32> {
+    if let ControlMessageOwned::ScmRights(descriptors) = message {
+        descriptors
+    } else {
+        Vec::new()
+    }
+}
+
+/// The master side of a terminal, read in the background.
+#[derive(Debug)]
+pub struct Terminal {
+    master: File,
+    output: Receiver<Vec<u8>>,
+    seen: String,
+}
+
+impl Terminal {
+    fn new(master: OwnedFd) -> Self {
+        let master = File::from(master);
+        let (sender, output) = channel();
+        let mut reader = master.try_clone().unwrap();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // EIO: the other side has closed, pty(7).
+            while let Ok(length @ 1..) = reader.read(&mut buffer) {
+                if sender.send(buffer[..length].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self {
+            master,
+            output,
+            seen: String::new(),
+        }
+    }
+
+    /// Columns and rows.
+    #[must_use]
+    pub fn size(&self) -> (u16, u16) {
+        sys::window_size(self.master.as_fd()).unwrap()
+    }
+
+    /// Changes columns and rows.
+    pub fn resize(&self, columns: u16, rows: u16) {
+        sys::set_window_size(self.master.as_fd(), columns, rows).unwrap();
+    }
+
+    /// Types a text.
+    pub fn type_in(&mut self, text: &str) {
+        self.master.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Reads until the text has been seen; returns all that was seen.
+    pub fn wait_for(&mut self, text: &str) -> &str {
+        while !self.seen.contains(text) {
+            let more = self.output.recv_timeout(LIMIT);
+            let more = more.unwrap_or_else(|error| {
+                panic!("waiting for '{text}': {error}; seen: {:?}", self.seen)
+            });
+            self.seen.push_str(&String::from_utf8_lossy(&more));
+        }
+        &self.seen
+    }
+
+    /// Reads to the end: until no process has the terminal open.
+    pub fn read_to_end(&mut self) -> &str {
+        while let Ok(more) = self.output.recv_timeout(LIMIT) {
+            self.seen.push_str(&String::from_utf8_lossy(&more));
+        }
+        &self.seen
+    }
+}
+
+/// Starts a command on a terminal of its own, as a user's shell would.
+pub fn spawn_on_terminal(
+    command: &mut Command,
+    columns: u16,
+    rows: u16,
+) -> io::Result<(Running, Terminal)> {
+    let pty = nix::pty::openpty(None, None)?;
+    sys::set_window_size(pty.master.as_fd(), columns, rows)?;
+    command
+        .stdin(pty.slave.try_clone()?)
+        .stdout(pty.slave.try_clone()?)
+        .stderr(pty.slave);
+    sys::own_session(command);
+    let running = spawn_with_own_streams(command);
+    // The command's own copies of the slave's side would keep the terminal open.
+    command
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
+    Ok((running, Terminal::new(pty.master)))
+}

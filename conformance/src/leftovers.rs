@@ -1,0 +1,129 @@
+//! What is left of a container on the host: there must be nothing once it was deleted or could not be made.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::mount::{MntFlags, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::{cgroup, mountinfo};
+
+/// The environment variable by which the processes of a case are known.
+pub const MARK: &str = "CONFORMANCE_CASE";
+
+/// Where a container may leave something.
+#[derive(Debug)]
+pub struct Places<'a> {
+    /// Temporary directory of the case: mounts in it are the container's.
+    pub directory: &'a Path,
+    /// `--root`/ID.
+    pub state: &'a Path,
+    /// Its `cgroupsPath`.
+    pub cgroup: &'a str,
+    /// The value of [`MARK`] in its processes.
+    pub mark: &'a str,
+}
+
+impl Places<'_> {
+    /// All that is left, one line each. A process that was just killed gets a second to go.
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<String> {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        loop {
+            let found = self.look();
+            if found.is_empty() || Instant::now() > deadline {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Removes it all, so that a case that failed does not disturb others.
+    pub fn clear(&self) {
+        for pid in self.processes() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        for target in self.mounts().iter().rev() {
+            let _ = umount2(target.as_str(), MntFlags::MNT_DETACH);
+        }
+        cgroup::remove(self.cgroup);
+    }
+
+    fn look(&self) -> Vec<String> {
+        let mut found: Vec<_> = self
+            .mounts()
+            .iter()
+            .map(|target| format!("mount {target}"))
+            .collect();
+        found.extend(
+            cgroup::existing(self.cgroup)
+                .iter()
+                .map(|path| format!("cgroup {}", path.display())),
+        );
+        found.extend(
+            self.processes()
+                .iter()
+                .map(|pid| format!("process {pid}: {}", command_line(*pid))),
+        );
+        if self.state.exists() {
+            found.push(format!("state directory {}", self.state.display()));
+        }
+        found
+    }
+
+    fn mounts(&self) -> Vec<String> {
+        let mounts = mountinfo::read("/proc/self/mountinfo")
+            .into_iter()
+            .map(|mount| mount.target);
+        mounts
+            .filter(|target| Path::new(target).starts_with(self.directory))
+            .collect()
+    }
+
+    /// Processes that carry the mark or are in the cgroup, zombies excepted.
+    fn processes(&self) -> Vec<i32> {
+        let mark = format!("{MARK}={}", self.mark);
+        let is_ours = |pid: &i32| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+            let in_cgroup = cgroups.lines().any(|line| {
+                line.splitn(3, ':')
+                    .nth(2)
+                    .is_some_and(|path| Path::new(path).starts_with(self.cgroup))
+            });
+            in_cgroup && !is_zombie(*pid)
+                || environment
+                    .split(|byte| *byte == 0)
+                    .any(|word| word == mark.as_bytes())
+        };
+        pids().filter(is_ours).collect()
+    }
+}
+
+/// Whether the process has ended and waits to be reaped.
+#[must_use]
+pub fn is_zombie(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    status
+        .rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('Z'))
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| {
+        std::str::from_utf8(entry.file_name().as_bytes())
+            .ok()?
+            .parse()
+            .ok()
+    })
+}
+
+fn command_line(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/cmdline"))
+        .unwrap_or_default()
+        .replace('\0', " ")
+}

@@ -1,0 +1,117 @@
+//! The few system calls that the standard library and nix do not offer safely: all of the package's `unsafe`.
+
+#![allow(unsafe_code, reason = "the one module that may")]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// Makes the calling process the one that inherits orphans below it: prctl(2), `PR_SET_CHILD_SUBREAPER`.
+pub fn become_child_subreaper() -> io::Result<()> {
+    // SAFETY: takes integers only.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) })
+}
+
+/// Calls syscall(2) with up to six integer arguments; the outer error is the call's errno.
+///
+/// Only for calls whose arguments are not addresses, or are null: the probe tries them under seccomp filters.
+pub fn syscall(number: i64, arguments: [i64; 6]) -> io::Result<i64> {
+    let [a, b, c, d, e, f] = arguments;
+    // SAFETY: the caller passes no addresses but null, which the kernel answers with EFAULT.
+    let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// Columns and rows of a terminal: ioctl_tty(2), `TIOCGWINSZ`.
+pub fn window_size(terminal: BorrowedFd<'_>) -> io::Result<(u16, u16)> {
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: `size` is a winsize that lives through the call.
+    check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGWINSZ, &mut size) })?;
+    Ok((size.ws_col, size.ws_row))
+}
+
+/// Sets columns and rows of a terminal: ioctl_tty(2), `TIOCSWINSZ`.
+pub fn set_window_size(terminal: BorrowedFd<'_>, columns: u16, rows: u16) -> io::Result<()> {
+    let size = libc::winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: `size` is a winsize that lives through the call.
+    check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &size) })
+}
+
+/// Owns the descriptors that a peer sent over a socket.
+pub fn own(received: RawFd) -> OwnedFd {
+    // SAFETY: recvmsg(2) made the descriptor for this process a moment ago, and nothing else knows its number.
+    unsafe { OwnedFd::from_raw_fd(received) }
+}
+
+/// Lets the command inherit each descriptor under the number beside it.
+///
+/// The numbers should be above those that the process uses itself, or 3 and onwards in a command that needs none.
+pub fn inherit(command: &mut Command, descriptors: Vec<(OwnedFd, RawFd)>) {
+    let act = move || {
+        for (descriptor, number) in &descriptors {
+            // SAFETY: dup2 and fcntl take integers only.
+            check(unsafe { libc::dup2(descriptor.as_raw_fd(), *number) })?;
+            // SAFETY: as above. dup2 onto itself would keep close-on-exec.
+            check(unsafe { libc::fcntl(*number, libc::F_SETFD, 0) })?;
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes async-signal-safe calls only and does not allocate.
+    unsafe { command.pre_exec(act) };
+}
+
+/// Gives the command a session of its own, whose controlling terminal is its standard input.
+pub fn own_session(command: &mut Command) {
+    let act = || {
+        // SAFETY: no arguments.
+        check(unsafe { libc::setsid() })?;
+        // SAFETY: takes integers only.
+        check(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) })
+    };
+    // SAFETY: the closure makes async-signal-safe calls only and does not allocate.
+    unsafe { command.pre_exec(act) };
+}
+
+/// Starts the command with the signals blocked and ignored that a careless caller may leave so.
+pub fn block_and_ignore(command: &mut Command, blocked: i32, ignored: i32) {
+    let act = move || {
+        // SAFETY: the set is initialised by sigemptyset before it is read; signal takes integers.
+        unsafe {
+            let mut set = std::mem::zeroed();
+            libc::sigemptyset(&mut set);
+            libc::sigaddset(&mut set, blocked);
+            check(libc::sigprocmask(
+                libc::SIG_BLOCK,
+                &set,
+                std::ptr::null_mut(),
+            ))?;
+            libc::signal(ignored, libc::SIG_IGN);
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes async-signal-safe calls only and does not allocate.
+    unsafe { command.pre_exec(act) };
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}

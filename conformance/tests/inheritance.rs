@@ -1,0 +1,262 @@
+//! What a container's program gets from its caller: nothing but what was given.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "in helpers of tests, too, a panic is a failure"
+)]
+
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::process::Command;
+
+use conformance::process::{run, spawn};
+use conformance::runtime::runtime;
+use conformance::sys::{block_and_ignore, inherit};
+use conformance::{Config, Container, Report};
+use serde_json::json;
+
+/// Descriptors on directories of the host, as a careless engine may leave open.
+fn dirty(numbers: std::ops::Range<i32>) -> Vec<(OwnedFd, i32)> {
+    numbers
+        .map(|number| (File::open("/").unwrap().into(), number))
+        .collect()
+}
+
+fn numbers(report: &Report) -> Vec<i32> {
+    report.descriptors.keys().copied().collect()
+}
+
+#[test]
+fn the_program_has_no_descriptor_but_its_standard_streams() {
+    let container = Container::new(|_| {});
+    assert_eq!(numbers(&container.report()), [0, 1, 2]);
+    let mut command = container.run_command(&[]);
+    inherit(&mut command, dirty(3..40));
+    let report = Report::parse(&run(&mut command).ok());
+    assert_eq!(numbers(&report), [0, 1, 2]);
+}
+
+#[test]
+fn a_container_that_was_created_and_started_has_none_either() {
+    let container = Container::with_path(|config, path| {
+        config
+            .bind(path, "/case", &["bind"])
+            .shell("/probe > /case/report");
+    });
+    let mut command = container.create_command(&[]);
+    inherit(&mut command, dirty(3..40));
+    let _ = run(&mut command).ok();
+    let mut command = container.subcommand(["start", &container.id]);
+    inherit(&mut command, dirty(3..40));
+    let _ = run(&mut command).ok();
+    container.wait_for("stopped");
+    let report: Report = serde_json::from_str(&container.read("report")).unwrap();
+    assert_eq!(numbers(&report), [0, 1, 2]);
+}
+
+#[test]
+fn preserved_descriptors_are_the_first_after_the_standard_ones() {
+    let container = Container::new(|_| {});
+    let files: Vec<_> = ["three", "four", "five"]
+        .iter()
+        .map(|name| container.file(name, name))
+        .collect();
+    let mut command = container.run_command(&["--preserve-fds", "2"]);
+    inherit(
+        &mut command,
+        files
+            .iter()
+            .map(|path| File::open(path).unwrap().into())
+            .zip(3..)
+            .collect(),
+    );
+    let report = Report::parse(&run(&mut command).ok());
+    assert_eq!(numbers(&report), [0, 1, 2, 3, 4]);
+    assert!(
+        report.descriptors[&3].ends_with("three"),
+        "{:?}",
+        report.descriptors
+    );
+    assert!(
+        report.descriptors[&4].ends_with("four"),
+        "{:?}",
+        report.descriptors
+    );
+}
+
+#[test]
+fn sockets_of_systemd_activation_are_passed_on() {
+    // sd_listen_fds(3): LISTEN_PID is the process that the descriptors are for.
+    let container = Container::new(|_| {});
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "LISTEN_PID=$$ LISTEN_FDS=2 exec \"$@\"", "sh"])
+        .arg(&runtime().path);
+    command
+        .arg("--root")
+        .arg(container.state_root())
+        .args(["run", "--bundle"])
+        .arg(container.bundle());
+    command.arg(&container.id);
+    inherit(&mut command, dirty(3..6));
+    let report = Report::parse(&run(&mut command).ok());
+    assert_eq!(numbers(&report), [0, 1, 2, 3, 4]);
+    for variable in ["LISTEN_FDS=2", "LISTEN_PID=1"] {
+        assert!(
+            report.env.iter().any(|found| found == variable),
+            "{variable}: {:?}",
+            report.env
+        );
+    }
+}
+
+#[test]
+fn a_working_directory_that_is_a_descriptor_of_the_host_is_refused() {
+    // CVE-2024-21626
+    for number in [3, 5, 6, 7, 8, 9, 10, 15, 20, 39] {
+        for path in [
+            format!("/proc/self/fd/{number}"),
+            format!("/proc/1/fd/{number}/../.."),
+        ] {
+            let container = Container::new(|config: &mut Config| {
+                config
+                    .set("/process/cwd", json!(path))
+                    .shell("ls -a ../../../../..")
+                    .remove("/linux/maskedPaths");
+            });
+            let mut command = container.run_command(&[]);
+            inherit(&mut command, dirty(3..40));
+            let finished = run(&mut command);
+            if finished.code() == 0 {
+                assert!(finished.stdout.contains("probe"), "{path}: {finished:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_link_of_the_image_to_a_descriptor_is_refused_as_working_directory() {
+    for number in 3..12 {
+        let container = Container::new(|config: &mut Config| {
+            config
+                .set("/process/cwd", json!("/link"))
+                .shell("ls -a ../../../../..");
+        });
+        std::os::unix::fs::symlink(
+            format!("/proc/self/fd/{number}"),
+            container.rootfs().join("link"),
+        )
+        .unwrap();
+        let mut command = container.run_command(&[]);
+        inherit(&mut command, dirty(3..40));
+        let finished = run(&mut command);
+        assert!(
+            finished.code() != 0 || finished.stdout.contains("probe"),
+            "{number}: {finished:?}"
+        );
+    }
+}
+
+/// The signals that a shell in the container finds blocked, and those it finds ignored.
+fn signals(container: &Container, prepare: impl FnOnce(&mut Command)) -> [u64; 2] {
+    let mut command = container.run_command(&[]);
+    prepare(&mut command);
+    let text = spawn(&mut command).wait().ok().stdout;
+    let masks: Vec<_> = text
+        .split_whitespace()
+        .map(|mask| u64::from_str_radix(mask, 16).unwrap())
+        .collect();
+    masks.try_into().unwrap()
+}
+
+fn prints_signals(config: &mut Config) {
+    config.shell("sed -n -E 's/^Sig(Blk|Ign):.//p' /proc/self/status");
+}
+
+const SIGPIPE: u64 = 1 << (libc::SIGPIPE - 1);
+
+#[test]
+fn no_signal_is_blocked_and_a_broken_pipe_kills() {
+    let [blocked, ignored] = signals(&Container::new(prints_signals), |_| {});
+    assert_eq!(blocked, 0);
+    assert_eq!(ignored & SIGPIPE, 0);
+}
+
+#[test]
+fn signals_that_the_caller_blocks_are_not_blocked_in_the_program() {
+    if runtime().departs("runc", "passes the caller's signal mask on") {
+        return;
+    }
+    let prepare = |command: &mut Command| block_and_ignore(command, libc::SIGUSR1, libc::SIGPIPE);
+    let [blocked, ignored] = signals(&Container::new(prints_signals), prepare);
+    assert_eq!(blocked, 0);
+    assert_eq!(ignored & SIGPIPE, 0);
+}
+
+#[test]
+fn nothing_of_the_callers_environment_gets_in() {
+    let container = Container::new(|_| {});
+    let mut command = container.run_command(&[]);
+    let report = Report::parse(&run(command.env("SECRET_OF_THE_CALLER", "1")).ok());
+    assert!(
+        !report
+            .env
+            .iter()
+            .any(|variable| variable.starts_with("SECRET")),
+        "{:?}",
+        report.env
+    );
+}
+
+#[test]
+fn the_hosts_binary_cannot_be_written_through_proc() {
+    // CVE-2019-5736
+    let before = fs::read(&runtime().path).unwrap();
+    let writer =
+        "while :; do for exe in /proc/[0-9]*/exe; do (echo x > $exe) 2>/dev/null; done; done";
+    let container = Container::new(|config| {
+        config
+            .shell(writer)
+            .capabilities(&["CAP_DAC_OVERRIDE", "CAP_SYS_PTRACE"]);
+    });
+    let _ = container.run_detached();
+    for _ in 0..30 {
+        let _ = container.exec(&[], &["/proc/self/exe", "--help"]);
+    }
+    let _ = container.exec(&[], &["true"]).ok();
+    assert_eq!(before, fs::read(&runtime().path).unwrap());
+}
+
+#[test]
+fn an_entrypoint_that_is_proc_self_exe_is_not_the_hosts_binary() {
+    let before = fs::read(&runtime().path).unwrap();
+    let container = Container::new(|config| {
+        config.args(&["/proc/self/exe"]);
+    });
+    let _ = container.run();
+    let script = Container::new(|config| {
+        config.args(&["/script"]);
+    });
+    let path = script.rootfs().join("script");
+    fs::write(&path, "#!/proc/self/exe\n").unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let _ = script.run();
+    assert_eq!(before, fs::read(&runtime().path).unwrap());
+}
+
+#[test]
+fn the_callers_nice_value_and_groups_do_not_give_rights() {
+    let container = Container::new(|_| {});
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--groups=4,5,6"])
+        .arg(&runtime().path)
+        .arg("--root")
+        .arg(container.state_root());
+    let finished = run(command
+        .args(["run", "--bundle"])
+        .arg(container.bundle())
+        .arg(&container.id))
+    .ok();
+    assert_eq!(Report::parse(&finished).status("Groups"), "");
+}

@@ -1,0 +1,296 @@
+//! `run`, `list`, IDs, pid files, and commands at the same time.
+
+use std::fs::File;
+
+use conformance::process::{Running, run, spawn, until};
+use conformance::runtime::runtime;
+use conformance::{Config, Container};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+fn waits(config: &mut Config) {
+    config.waits();
+}
+
+fn succeeds(config: &mut Config) {
+    config.args(&["true"]);
+}
+
+#[test]
+fn the_bundle_is_the_working_directory_unless_given() {
+    let container = Container::new(|config| {
+        config.args(&["echo", "hello"]);
+    });
+    let finished = run(container
+        .subcommand(["run", &container.id])
+        .current_dir(container.bundle()))
+    .ok();
+    assert_eq!(finished.stdout, "hello\n");
+}
+
+#[test]
+fn run_exits_with_the_status_of_the_program() {
+    for code in [0, 1, 7, 126, 127, 255] {
+        let container = Container::new(|config| {
+            config.shell(&format!("exit {code}"));
+        });
+        assert_eq!(container.run().code(), code);
+        container.assert_nothing_left();
+    }
+}
+
+#[test]
+fn run_exits_with_128_and_the_signal_that_killed_the_program() {
+    for signal in ["ABRT", "KILL", "TERM"] {
+        // In a pid namespace of its own PID 1 is immune to its own signals.
+        let container = Container::new(|config| {
+            config
+                .share("pid")
+                .shell(&format!("kill -{signal} $$; sleep 60"));
+        });
+        let number = format!("SIG{signal}").parse::<Signal>().unwrap() as i32;
+        assert_eq!(container.run().code(), 128 + number);
+        container.assert_nothing_left();
+    }
+}
+
+#[test]
+fn run_of_a_program_that_was_killed_from_outside_exits_with_137() {
+    let container = Container::new(waits);
+    let running = container.run_in_foreground();
+    until("the container runs", || {
+        container
+            .call(&["state"])
+            .stdout
+            .contains("\"running\"")
+            .then_some(())
+    });
+    kill(Pid::from_raw(container.pid()), Signal::SIGKILL).unwrap();
+    assert_eq!(running.wait().code(), 137);
+    container.assert_nothing_left();
+}
+
+#[test]
+fn run_passes_input_output_and_errors_through() {
+    let container = Container::new(|config| {
+        config.shell("cat; echo err >&2");
+    });
+    let input = container.file("input", "typed in\n");
+    let finished = spawn(container.run_command(&[]).stdin(File::open(input).unwrap()))
+        .wait()
+        .ok();
+    assert_eq!(
+        (finished.stdout.as_str(), finished.stderr.as_str()),
+        ("typed in\n", "err\n")
+    );
+}
+
+#[test]
+fn run_in_the_foreground_forwards_signals_and_cleans_up() {
+    let container = Container::new(|config| {
+        config.shell("trap 'echo caught; exit 5' TERM; echo ready; while :; do sleep 0.05; done");
+    });
+    let running = container.run_in_foreground();
+    until("the trap is set", || {
+        running.printed().contains("ready").then_some(())
+    });
+    running.signal(Signal::SIGTERM);
+    let finished = running.wait();
+    assert_eq!(finished.code(), 5, "{finished:?}");
+    assert_eq!(finished.stdout, "ready\ncaught\n");
+    container.assert_nothing_left();
+}
+
+#[test]
+fn run_keep_leaves_a_stopped_container() {
+    if runtime().predates("runc", [1, 2, 0], "run --keep") {
+        return;
+    }
+    let container = Container::new(succeeds);
+    let _ = run(&mut container.run_command(&["--keep"])).ok();
+    assert_eq!(container.status(), "stopped");
+    let _ = container.delete().ok();
+    container.assert_nothing_left();
+}
+
+#[test]
+fn run_detached_returns_while_the_program_runs() {
+    let container = Container::new(waits);
+    let _ = container.run_detached();
+    assert_eq!(container.status(), "running");
+}
+
+#[test]
+fn pid_files_hold_the_pid_and_nothing_else() {
+    for (subcommand, options) in [
+        ("create", ["--pid-file"].as_slice()),
+        ("run", &["--detach", "--pid-file"]),
+    ] {
+        let container = Container::new(waits);
+        let mut command = container.subcommand([subcommand]);
+        command.args(options).arg(container.path().join("pid"));
+        let _ = run(command
+            .arg("--bundle")
+            .arg(container.bundle())
+            .arg(&container.id))
+        .ok();
+        assert_eq!(container.read("pid"), container.pid().to_string());
+    }
+}
+
+#[test]
+fn list_prints_a_table_ids_or_json() {
+    let container = Container::new(waits);
+    let _ = container.run_detached();
+    let list = |options: &[&str]| {
+        run(container.subcommand(["list"]).args(options))
+            .ok()
+            .stdout
+    };
+
+    let table = list(&[]);
+    let [header, row] =
+        <[&str; 2]>::try_from(table.lines().collect::<Vec<_>>()).expect("two lines");
+    let words: Vec<_> = header.split_whitespace().collect();
+    assert_eq!(words, ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]);
+    let words: Vec<_> = row.split_whitespace().collect();
+    assert_eq!(
+        words[..3],
+        [
+            container.id.as_str(),
+            &container.pid().to_string(),
+            "running"
+        ]
+    );
+
+    assert_eq!(list(&["-q"]), format!("{}\n", container.id));
+    assert_eq!(list(&["--quiet"]), list(&["-q"]));
+
+    let json: Value = serde_json::from_str(&list(&["--format", "json"])).unwrap();
+    assert_eq!(json.as_array().unwrap().len(), 1);
+    assert_eq!(json[0]["id"], container.id.as_str());
+    assert_eq!(json[0]["status"], "running");
+    assert_eq!(json[0]["pid"], container.pid());
+    assert_eq!(json[0]["owner"], "root");
+    assert!(
+        json[0]["created"]
+            .as_str()
+            .is_some_and(|time| time.contains('T')),
+        "{json}"
+    );
+}
+
+#[test]
+fn list_of_a_missing_state_root_is_empty() {
+    let container = Container::new(waits);
+    assert_eq!(
+        run(container.subcommand(["list"]).arg("-q")).ok().stdout,
+        ""
+    );
+    let json = run(&mut container.subcommand(["list", "--format", "json"]))
+        .ok()
+        .stdout;
+    assert!(["null", "[]"].contains(&json.trim()), "{json}");
+}
+
+#[test]
+fn of_two_creates_at_once_exactly_one_wins() {
+    if runtime().departs("runc", "may refuse both") {
+        return;
+    }
+    for _ in 0..5 {
+        let container = Container::new(waits);
+        let both = [(); 2].map(|()| spawn(&mut container.create_command(&[])));
+        let wins = both
+            .into_iter()
+            .map(Running::wait)
+            .filter(|finished| finished.code() == 0)
+            .count();
+        assert_eq!(wins, 1);
+        assert_eq!(container.status(), "created");
+        let _ = container.start().ok();
+    }
+}
+
+#[test]
+fn of_two_starts_at_once_one_wins() {
+    if runtime().departs(
+        "runc",
+        "has no lock around start: the second may wait for ever",
+    ) {
+        return;
+    }
+    for _ in 0..5 {
+        let container = Container::new(waits);
+        let _ = container.create().ok();
+        let both = [(); 2].map(|()| spawn(container.subcommand(["start"]).arg(&container.id)));
+        let wins = both
+            .into_iter()
+            .map(Running::wait)
+            .filter(|finished| finished.code() == 0)
+            .count();
+        assert_eq!(wins, 1);
+        assert_eq!(container.status(), "running");
+    }
+}
+
+#[test]
+fn containers_of_one_state_root_do_not_disturb_each_other() {
+    let container = Container::new(|config| {
+        config.remove("/linux/cgroupsPath").args(&["true"]);
+    });
+    let runs: Vec<_> = (0..6)
+        .map(|number| {
+            let id = format!("{}-{number}", container.id);
+            spawn(
+                container
+                    .subcommand(["run", "--bundle"])
+                    .arg(container.bundle())
+                    .arg(id),
+            )
+        })
+        .collect();
+    let _ = run(&mut container.subcommand(["list", "-q"])).ok();
+    for finished in runs.into_iter().map(Running::wait) {
+        let _ = finished.ok();
+    }
+    assert_eq!(
+        run(&mut container.subcommand(["list", "-q"])).ok().stdout,
+        ""
+    );
+}
+
+#[test]
+fn the_version_names_the_runtime_and_the_specification() {
+    let container = Container::new(waits);
+    let version = run(container.runtime().arg("--version")).ok().stdout;
+    assert!(
+        version.lines().next().unwrap().contains(" version "),
+        "{version}"
+    );
+    assert!(
+        version.lines().any(|line| line.starts_with("spec: 1.")),
+        "{version}"
+    );
+}
+
+#[test]
+fn ids_are_letters_digits_and_a_few_marks() {
+    let container = Container::new(succeeds);
+    let run_as = |id: &str| {
+        run(container
+            .subcommand(["run", "--bundle"])
+            .arg(container.bundle())
+            .arg(id))
+    };
+    for id in [
+        "a/b", "..", ".", "/", "../x", "a b", "a\nb", "a:b", "\u{fc}",
+    ] {
+        let _ = run_as(id).refused(&["invalid container ID format"]);
+    }
+    let _ = run_as("").refused(&["container id cannot be empty"]);
+    for id in ["a", "a.b", "A_1+x-9", "...", "_"] {
+        let _ = run_as(id).ok();
+    }
+}

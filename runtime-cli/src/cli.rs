@@ -1,0 +1,433 @@
+//! The command line: its definitions, and how runc's way of reading one differs from clap's.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::commands;
+use crate::failure::{Failure, Result};
+use crate::log::LogFormat;
+use crate::state_root;
+
+const VERSION: &str = concat!(
+    "version ",
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("BAREBOAT_COMMIT"),
+    "\nspec: 1.3.0"
+);
+
+const HELP: &str = "\
+NAME:
+   {bin} - {about}
+
+USAGE:
+   {usage}
+
+{all-args}
+";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "bareboat",
+    about = "Open Container Initiative runtime",
+    version = VERSION,
+    disable_version_flag = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Print the version
+    #[arg(short = 'v', long, action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Globals {
+    /// Log at debug level
+    #[arg(long, global = true)]
+    pub(crate) debug: bool,
+    /// File to append the log to [default: stderr]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) log: Option<PathBuf>,
+    /// Form of the log's lines
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value = "text",
+        global = true
+    )]
+    pub(crate) log_format: LogFormat,
+    /// Directory for the state of containers, best on a tmpfs
+    /// [default: /run/bareboat, or $XDG_RUNTIME_DIR/bareboat when not root]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) root: Option<PathBuf>,
+    /// Have systemd make the cgroups; cgroupsPath is then "slice:prefix:name"
+    #[arg(long, global = true)]
+    pub(crate) systemd_cgroup: bool,
+    /// Do without cgroups where they may not be written: true, false or auto
+    #[arg(long, value_name = "MODE", default_value = "auto", value_parser = parse_rootless)]
+    pub(crate) rootless: Rootless,
+}
+
+impl Globals {
+    pub(crate) fn state_root(&self) -> Result<PathBuf> {
+        state_root::resolve(self.root.as_deref())
+    }
+
+    pub(crate) fn cgroup_driver(&self) -> runtime_core::CgroupDriver {
+        if self.systemd_cgroup {
+            runtime_core::CgroupDriver::Systemd
+        } else {
+            runtime_core::CgroupDriver::Cgroupfs
+        }
+    }
+}
+
+/// Whether cgroups that may not be written are a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rootless {
+    Auto,
+    Always,
+    Never,
+}
+
+fn parse_rootless(text: &str) -> std::result::Result<Rootless, String> {
+    if text.is_empty() || text.eq_ignore_ascii_case("auto") {
+        return Ok(Rootless::Auto);
+    }
+    Ok(if parse_boolean(text)? {
+        Rootless::Always
+    } else {
+        Rootless::Never
+    })
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create a container
+    Create(commands::create::Create),
+    /// Delete a container and all that it holds
+    Delete(commands::delete::Delete),
+    /// Execute a further process in a container
+    Exec(commands::exec::Exec),
+    /// Print what this runtime can do, as JSON
+    Features(commands::features::Features),
+    /// Send a signal to a container's init process
+    Kill(commands::kill::Kill),
+    /// List the containers of a state root
+    List(commands::list::List),
+    /// Print what creating a container would do, without doing it
+    Plan(commands::plan::Plan),
+    /// Show the processes of a container
+    Ps(commands::ps::Ps),
+    /// Create and start a container
+    Run(commands::run::Run),
+    /// Write a config.json to start from
+    Spec(commands::spec::Spec),
+    /// Start the user's process of a created container
+    Start(commands::start::Start),
+    /// Print the state of a container
+    State(commands::state::State),
+}
+
+/// What the arguments ask for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Command(Box<Cli>),
+    /// Help or the version: to be printed, and nothing else done.
+    Text(String),
+}
+
+/// Why arguments cannot be read, and where the caller wanted to be told.
+#[derive(Debug)]
+pub(crate) struct UsageError {
+    pub(crate) failure: Failure,
+    pub(crate) log: Option<PathBuf>,
+    pub(crate) log_format: LogFormat,
+}
+
+/// Reads the arguments; the first is the program's name.
+pub(crate) fn parse(arguments: Vec<OsString>) -> std::result::Result<Request, Box<UsageError>> {
+    let parsed = definition()
+        .try_get_matches_from(arguments.clone())
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    match parsed {
+        Ok(cli) => Ok(Request::Command(Box::new(cli))),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                Ok(Request::Text(error.to_string()))
+            }
+            _ => Err(Box::new(usage_error(&error, arguments))),
+        },
+    }
+}
+
+/// The definitions as clap sees them.
+pub(crate) fn definition() -> clap::Command {
+    read_like_runc(Cli::command(), "")
+}
+
+/// An option given twice has its last value, and a switch takes `=true` or `=false`.
+fn read_like_runc(command: clap::Command, parent: &str) -> clap::Command {
+    let name = format!("{parent}{}", command.get_name());
+    command
+        .args_override_self(true)
+        .help_template(HELP.replace("{bin}", &name))
+        .mut_args(|arg| match arg.get_action() {
+            ArgAction::SetTrue => with_optional_boolean(arg),
+            _ => arg,
+        })
+        .mut_subcommands(|subcommand| read_like_runc(subcommand, &format!("{name} ")))
+}
+
+fn with_optional_boolean(arg: Arg) -> Arg {
+    arg.action(ArgAction::Set)
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .default_value("false")
+        .hide_default_value(true)
+        .value_name("BOOL")
+        .value_parser(parse_boolean)
+}
+
+/// The spellings that Go's strconv.ParseBool takes.
+pub(crate) fn parse_boolean(text: &str) -> std::result::Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("neither true nor false".to_owned()),
+    }
+}
+
+/// Callers see nothing but the log, so its options are looked for even in a command line that is wrong elsewhere.
+fn usage_error(error: &clap::Error, arguments: Vec<OsString>) -> UsageError {
+    let globals = definition()
+        .ignore_errors(true)
+        .try_get_matches_from(arguments)
+        .ok()
+        .and_then(|matches| Globals::from_arg_matches(&matches).ok());
+    let (log, log_format) = globals.map_or_else(Default::default, |globals| {
+        (globals.log, globals.log_format)
+    });
+    UsageError {
+        failure: describe(error),
+        log,
+        log_format,
+    }
+}
+
+fn describe(error: &clap::Error) -> Failure {
+    use clap::error::{ContextKind, ContextValue};
+    if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(name))) =
+        (error.kind(), error.get(ContextKind::InvalidSubcommand))
+    {
+        // The code of urfave/cli, which tells callers that probe for a command.
+        return Failure::new(format!("No help topic for '{name}'")).with_code(3);
+    }
+    let text = error.to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+    Failure::new(line.strip_prefix("error: ").unwrap_or(&line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(arguments: &str) -> Cli {
+        let words = arguments
+            .split_ascii_whitespace()
+            .map(OsString::from)
+            .collect();
+        match parse(words) {
+            Ok(Request::Command(cli)) => *cli,
+            other => panic!("{arguments}: {other:?}"),
+        }
+    }
+
+    fn failure(arguments: &str) -> UsageError {
+        *parse(
+            arguments
+                .split_ascii_whitespace()
+                .map(OsString::from)
+                .collect(),
+        )
+        .unwrap_err()
+    }
+
+    #[test]
+    fn the_definitions_are_sound() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn options_stand_before_or_after_the_operand_with_or_without_an_equals_sign() {
+        for arguments in [
+            "bareboat create --bundle /b --pid-file /p web",
+            "bareboat create web --bundle=/b --pid-file=/p",
+            "bareboat create -b /b web --pid-file /p",
+        ] {
+            let Command::Create(create) = command(arguments).command else {
+                panic!("{arguments}")
+            };
+            assert_eq!(
+                (create.id.as_str(), create.launch.bundle.to_str()),
+                ("web", Some("/b")),
+                "{arguments}"
+            );
+            assert_eq!(
+                create.launch.pid_file.as_deref(),
+                Some("/p".as_ref()),
+                "{arguments}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_switch_takes_a_value_and_the_last_of_two_options_counts() {
+        let Command::Run(run) =
+            command("bareboat run --detach=true --keep=false -b /a -b /b web").command
+        else {
+            panic!()
+        };
+        assert!(run.detach && !run.keep);
+        assert_eq!(run.launch.bundle.to_str(), Some("/b"));
+        assert!(
+            failure("bareboat run --detach=perhaps web")
+                .failure
+                .to_string()
+                .contains("neither true nor false")
+        );
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_command() {
+        for arguments in [
+            "bareboat --root /r --log-format json state web",
+            "bareboat state --root=/r web --log-format=json",
+        ] {
+            let cli = command(arguments);
+            assert_eq!(
+                cli.globals.root.as_deref(),
+                Some("/r".as_ref()),
+                "{arguments}"
+            );
+            assert_eq!(cli.globals.log_format, LogFormat::Json, "{arguments}");
+        }
+    }
+
+    #[test]
+    fn rootless_is_a_mode_before_spec_and_a_switch_after_it() {
+        let cli = command("bareboat --rootless false spec --rootless");
+        assert_eq!(cli.globals.rootless, Rootless::Never);
+        let Command::Spec(spec) = cli.command else {
+            panic!()
+        };
+        assert!(spec.rootless);
+        assert_eq!(command("bareboat list").globals.rootless, Rootless::Auto);
+    }
+
+    #[test]
+    fn everything_after_the_container_goes_to_the_command() {
+        let Command::Exec(exec) =
+            command("bareboat exec -t -u 1:1 web ls -la --debug -- x").command
+        else {
+            panic!()
+        };
+        assert!(exec.tty);
+        assert_eq!(exec.container(), "web");
+        assert_eq!(exec.command(), ["ls", "-la", "--debug", "--", "x"]);
+        let Command::Exec(exec) = command("bareboat exec web -t").command else {
+            panic!()
+        };
+        assert_eq!(
+            (exec.tty, exec.command()),
+            (false, ["-t".to_owned()].as_slice())
+        );
+        let Command::Exec(exec) = command("bareboat exec web -- ls").command else {
+            panic!()
+        };
+        assert_eq!(exec.command(), ["ls"]);
+    }
+
+    #[test]
+    fn short_switches_cluster() {
+        let Command::Exec(exec) = command("bareboat exec -td -e A=1 -eB=2 web ls").command else {
+            panic!()
+        };
+        assert!(exec.tty && exec.detach);
+        assert_eq!(exec.env, ["A=1", "B=2"]);
+    }
+
+    #[test]
+    fn an_unknown_option_before_the_container_is_refused() {
+        let error = failure("bareboat --log /tmp/l --log-format json exec --bogus web ls");
+        assert!(
+            error.failure.to_string().contains("--bogus"),
+            "{}",
+            error.failure
+        );
+        assert_eq!(error.failure.code(), 1);
+        assert_eq!(
+            (error.log.as_deref(), error.log_format),
+            (Some("/tmp/l".as_ref()), LogFormat::Json)
+        );
+    }
+
+    #[test]
+    fn an_unknown_command_has_a_code_of_its_own() {
+        let error = failure("bareboat foo -h").failure;
+        assert_eq!(
+            (error.to_string().as_str(), error.code()),
+            ("No help topic for 'foo'", 3)
+        );
+    }
+
+    #[test]
+    fn the_version_names_the_commit_and_the_specification() {
+        let Ok(Request::Text(text)) = parse(vec!["bareboat".into(), "--version".into()]) else {
+            panic!()
+        };
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(
+            lines[0],
+            concat!("bareboat version ", env!("CARGO_PKG_VERSION"))
+        );
+        assert!(lines[1].starts_with("commit: "));
+        assert_eq!(lines[2], format!("spec: {}", runtime_core::SPEC_VERSION));
+    }
+
+    #[test]
+    fn help_opens_as_runcs_does() {
+        for (arguments, line) in [
+            (
+                &["bareboat", "-h"][..],
+                "   bareboat - Open Container Initiative runtime",
+            ),
+            (
+                &["bareboat", "exec", "--help"],
+                "   bareboat exec - Execute a further process in a container",
+            ),
+        ] {
+            let Ok(Request::Text(text)) = parse(arguments.iter().map(OsString::from).collect())
+            else {
+                panic!()
+            };
+            assert_eq!(text.lines().take(2).collect::<Vec<_>>(), ["NAME:", line]);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! `bareboat delete`
+
+use clap::Args;
+use runtime_core::{Container, ErrorKind};
+
+use crate::cli::Globals;
+use crate::failure::Result;
+
+/// Arguments of `delete`.
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// Name of the container
+    #[arg(value_name = "CONTAINER")]
+    id: String,
+    /// Kill what still runs, and do not mind if there is no such container
+    #[arg(short, long)]
+    force: bool,
+}
+
+impl Delete {
+    pub(crate) fn execute(self, globals: &Globals) -> Result<()> {
+        let root = globals.state_root()?;
+        match Container::load(&root, &self.id) {
+            Err(error) if self.force => match error.kind() {
+                ErrorKind::NotFound => Ok(()),
+                // What a killed `create` left has no state that could be read.
+                ErrorKind::Host => Ok(Container::remove_leftovers(&root, &self.id)?),
+                _ => Err(error.into()),
+            },
+            container => Ok(container?.delete(self.force)?),
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! `bareboat exec`
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use runtime_core::oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, User};
+use runtime_core::{Container, ExecBuilder, TenantProcess};
+use serde_json::Value;
+
+use super::launch::{check_terminal, given};
+use crate::cli::{Globals, parse_boolean};
+use crate::failure::{Failure, Result};
+use crate::foreground::{self, Foreground};
+use crate::terminal::{HostConsole, Terminal};
+
+/// The exit code when the process did not come to run, to be told from its own.
+const FAILED: u8 = 255;
+
+/// Arguments of `exec`.
+#[derive(Debug, Args)]
+pub(crate) struct Exec {
+    /// Unix socket that receives the master of the process's pseudoterminal
+    #[arg(long, value_name = "SOCKET")]
+    console_socket: Option<PathBuf>,
+    /// Working directory in the container
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<PathBuf>,
+    /// Set an environment variable
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub(crate) env: Vec<String>,
+    /// Allocate a pseudoterminal
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// User and group of the process
+    #[arg(short, long, value_name = "UID[:GID]", value_parser = parse_user)]
+    user: Option<Ids>,
+    /// Additional group of the process
+    #[arg(short = 'g', long = "additional-gids", value_name = "GID")]
+    additional_gids: Vec<u32>,
+    /// File with the process as JSON, as in config.json, in place of the command and its options
+    #[arg(short, long, value_name = "FILE")]
+    process: Option<PathBuf>,
+    /// Return when the process runs
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// File to write the pid of the process to
+    #[arg(long, value_name = "FILE")]
+    pid_file: Option<PathBuf>,
+    /// SELinux label of the process
+    #[arg(long, value_name = "LABEL")]
+    process_label: Option<String>,
+    /// AppArmor profile of the process
+    #[arg(long, value_name = "PROFILE")]
+    apparmor: Option<String>,
+    /// Whether the process and its children are kept from gaining privileges
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          value_parser = parse_boolean)]
+    no_new_privs: Option<bool>,
+    /// Add a capability
+    #[arg(short, long, value_name = "CAPABILITY", value_parser = parse_capability)]
+    cap: Vec<Capability>,
+    /// Pass N descriptors to the process after its standard streams
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    preserve_fds: u32,
+    /// Allow a paused container; the process runs when it is resumed
+    #[arg(long)]
+    ignore_paused: bool,
+    /// Name of the container, then the command with its arguments
+    #[arg(value_names = ["CONTAINER", "COMMAND"], required = true, num_args = 1.., trailing_var_arg = true)]
+    operands: Vec<String>,
+}
+
+impl Exec {
+    pub(crate) fn execute(self, globals: &Globals) -> Result<u8> {
+        self.exec(globals)
+            .map_err(|failure| failure.with_code(FAILED))
+    }
+
+    pub(crate) fn container(&self) -> &str {
+        split_operands(&self.operands).0
+    }
+
+    pub(crate) fn command(&self) -> &[String] {
+        split_operands(&self.operands).1
+    }
+
+    fn exec(&self, globals: &Globals) -> Result<u8> {
+        let container = super::load(globals, self.container())?;
+        let mut process = match given(self.process.as_deref()) {
+            Some(file) => read_process(file)?,
+            None => self.adapt(configured_process(&container)?)?,
+        };
+        let terminal = process.terminal().unwrap_or(false);
+        check_terminal(
+            terminal,
+            self.detach,
+            given(self.console_socket.as_deref()).is_some(),
+        )?;
+        if self.detach {
+            self.builder(&container, process).spawn()?;
+            return Ok(0);
+        }
+        let host_console = terminal.then(HostConsole::find).flatten();
+        // The program may ask for the size before the first resize.
+        if let Some(size) = host_console.as_ref().and_then(HostConsole::size) {
+            process.set_console_size(Some(size));
+        }
+        exec_in_foreground(self.builder(&container, process), host_console)
+    }
+
+    fn builder<'a>(&self, container: &'a Container, process: Process) -> ExecBuilder<'a> {
+        let mut builder = container
+            .exec(process)
+            .preserve_fds(self.preserve_fds)
+            .ignore_paused(self.ignore_paused);
+        if let Some(socket) = given(self.console_socket.as_deref()) {
+            builder = builder.console_socket(socket.to_owned());
+        }
+        if let Some(file) = given(self.pid_file.as_deref()) {
+            builder = builder.pid_file(file.to_owned());
+        }
+        builder
+    }
+
+    /// The container's own process with what the options change.
+    fn adapt(&self, mut process: Process) -> Result<Process> {
+        if self.command().is_empty() {
+            return Err(Failure::new("exec args cannot be empty"));
+        }
+        process.set_args(Some(self.command().to_vec()));
+        process.set_terminal(Some(self.tty));
+        if let Some(cwd) = given(self.cwd.as_deref()) {
+            process.set_cwd(cwd.to_owned());
+        }
+        if let Some(profile) = self.apparmor.as_ref().filter(|profile| !profile.is_empty()) {
+            process.set_apparmor_profile(Some(profile.clone()));
+        }
+        if let Some(label) = self
+            .process_label
+            .as_ref()
+            .filter(|label| !label.is_empty())
+        {
+            process.set_selinux_label(Some(label.clone()));
+        }
+        if self.no_new_privs.is_some() {
+            process.set_no_new_privileges(self.no_new_privs);
+        }
+        if !self.env.is_empty() {
+            process
+                .env_mut()
+                .get_or_insert_default()
+                .extend(self.env.iter().cloned());
+        }
+        if !self.cap.is_empty() {
+            let capabilities = process
+                .capabilities()
+                .clone()
+                .unwrap_or_else(no_capabilities);
+            process.set_capabilities(Some(with_capabilities(capabilities, &self.cap)));
+        }
+        self.adapt_user(process.user_mut());
+        Ok(process)
+    }
+
+    fn adapt_user(&self, user: &mut User) {
+        if let Some(ids) = self.user {
+            user.set_uid(ids.uid);
+            user.set_gid(ids.gid.unwrap_or(user.gid()));
+        }
+        if !self.additional_gids.is_empty() {
+            user.additional_gids_mut()
+                .get_or_insert_default()
+                .extend(&self.additional_gids);
+        }
+    }
+}
+
+fn exec_in_foreground(builder: ExecBuilder<'_>, host_console: Option<HostConsole>) -> Result<u8> {
+    let foreground = Foreground::prepare()?;
+    let mut process = builder.spawn()?;
+    let outcome = supervise(&mut process, foreground, host_console);
+    if outcome.is_err() {
+        // Nobody would look after it.
+        let _ = process.kill(nix::libc::SIGKILL);
+    }
+    outcome
+}
+
+fn supervise(
+    process: &mut TenantProcess,
+    foreground: Foreground,
+    host_console: Option<HostConsole>,
+) -> Result<u8> {
+    let pidfd = process.pidfd()?;
+    let console = process
+        .take_console()
+        .map(|master| Terminal::new(master, host_console))
+        .transpose()?;
+    foreground.supervise(Some(&pidfd), console)?;
+    Ok(foreground::exit_code(process.wait()?))
+}
+
+/// The container's name and what follows it. A `--` between the two only says that no option follows.
+pub(crate) fn split_operands(operands: &[String]) -> (&str, &[String]) {
+    match operands {
+        [] => ("", &[]),
+        [id, separator, command @ ..] if separator == "--" => (id, command),
+        [id, command @ ..] => (id, command),
+    }
+}
+
+fn configured_process(container: &Container) -> Result<Process> {
+    container.spec()?.process().clone().ok_or_else(|| {
+        Failure::new("the container's configuration has no process whose settings could be taken")
+    })
+}
+
+fn read_process(file: &Path) -> Result<Process> {
+    let text = fs::read(file)
+        .map_err(|cause| Failure::io(format_args!("open {}", file.display()), cause))?;
+    serde_json::from_slice(&text)
+        .map_err(|cause| Failure::new(format!("{}: {cause}", file.display())))
+}
+
+/// A user and, where it is given, a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ids {
+    uid: u32,
+    gid: Option<u32>,
+}
+
+fn parse_user(text: &str) -> std::result::Result<Ids, String> {
+    let (uid, gid) = match text.split_once(':') {
+        Some((uid, gid)) => (uid, Some(gid)),
+        None => (text, None),
+    };
+    Ok(Ids {
+        uid: uid.parse().map_err(|cause| format!("bad uid: {cause}"))?,
+        gid: gid
+            .map(str::parse)
+            .transpose()
+            .map_err(|cause| format!("bad gid: {cause}"))?,
+    })
+}
+
+fn parse_capability(text: &str) -> std::result::Result<Capability, String> {
+    serde_json::from_value(Value::from(text)).map_err(|_| "no such capability".to_owned())
+}
+
+fn no_capabilities() -> LinuxCapabilities {
+    let mut none = LinuxCapabilities::default();
+    none.set_bounding(None)
+        .set_effective(None)
+        .set_inheritable(None)
+        .set_permitted(None)
+        .set_ambient(None);
+    none
+}
+
+/// An ambient capability has to be inheritable too, so it becomes one only where the configuration lets any be inherited.
+fn with_capabilities(
+    mut capabilities: LinuxCapabilities,
+    added: &[Capability],
+) -> LinuxCapabilities {
+    let and_added =
+        |set: &Option<Capabilities>| Some(set.iter().flatten().chain(added).copied().collect());
+    let bounding = and_added(capabilities.bounding());
+    let effective = and_added(capabilities.effective());
+    let permitted = and_added(capabilities.permitted());
+    let ambient = and_added(capabilities.ambient());
+    capabilities
+        .set_bounding(bounding)
+        .set_effective(effective)
+        .set_permitted(permitted);
+    if capabilities.inheritable().is_some() {
+        capabilities.set_ambient(ambient);
+    }
+    capabilities
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        exec: Exec,
+    }
+
+    fn adapted(arguments: &str) -> Process {
+        let words = std::iter::once("exec").chain(arguments.split_ascii_whitespace());
+        let configured = serde_json::json!({
+            "cwd": "/", "terminal": true, "args": ["sh"], "env": ["A=1"], "noNewPrivileges": true,
+            "user": {"uid": 7, "gid": 8, "additionalGids": [5]},
+            "capabilities": {"bounding": ["CAP_KILL"]},
+        });
+        Line::parse_from(words)
+            .exec
+            .adapt(serde_json::from_value(configured).unwrap())
+            .unwrap()
+    }
+
+    #[test]
+    fn a_user_is_a_uid_and_perhaps_a_gid() {
+        assert_eq!(
+            parse_user("1000:100"),
+            Ok(Ids {
+                uid: 1000,
+                gid: Some(100)
+            })
+        );
+        assert_eq!(parse_user("0"), Ok(Ids { uid: 0, gid: None }));
+        for (text, word) in [
+            ("root", "bad uid"),
+            ("-1", "bad uid"),
+            ("1:", "bad gid"),
+            ("1:wheel", "bad gid"),
+            ("", "bad uid"),
+        ] {
+            assert!(parse_user(text).unwrap_err().starts_with(word), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn without_options_all_but_the_command_and_the_terminal_is_the_containers() {
+        let process = adapted("web ls -l");
+        assert_eq!(process.args().clone().unwrap(), ["ls", "-l"]);
+        assert_eq!(process.terminal(), Some(false));
+        assert_eq!(
+            (
+                process.user().uid(),
+                process.user().gid(),
+                process.no_new_privileges()
+            ),
+            (7, 8, Some(true))
+        );
+        assert_eq!(process.env().clone().unwrap(), ["A=1"]);
+    }
+
+    #[test]
+    fn options_override_and_add() {
+        let process = adapted(
+            "-t -u 9 -g 6 -g 7 -e B=2 --cwd /tmp --no-new-privs=false --apparmor p --process-label l web ls",
+        );
+        assert_eq!(process.terminal(), Some(true));
+        assert_eq!((process.user().uid(), process.user().gid()), (9, 8));
+        assert_eq!(process.user().additional_gids().clone().unwrap(), [5, 6, 7]);
+        assert_eq!(process.env().clone().unwrap(), ["A=1", "B=2"]);
+        assert_eq!(process.cwd(), Path::new("/tmp"));
+        assert_eq!(process.no_new_privileges(), Some(false));
+        assert_eq!(process.apparmor_profile().as_deref(), Some("p"));
+        assert_eq!(process.selinux_label().as_deref(), Some("l"));
+    }
+
+    #[test]
+    fn an_added_capability_is_ambient_only_where_some_are_inheritable() {
+        let process = adapted("--cap CAP_SYS_PTRACE web ls");
+        let capabilities = process.capabilities().clone().unwrap();
+        assert!(
+            capabilities
+                .bounding()
+                .as_ref()
+                .unwrap()
+                .contains(&Capability::SysPtrace)
+        );
+        assert!(
+            capabilities
+                .bounding()
+                .as_ref()
+                .unwrap()
+                .contains(&Capability::Kill)
+        );
+        assert!(
+            capabilities
+                .effective()
+                .as_ref()
+                .unwrap()
+                .contains(&Capability::SysPtrace)
+        );
+        assert_eq!(capabilities.ambient(), &None);
+        assert!(parse_capability("CAP_FLY").is_err());
+    }
+}

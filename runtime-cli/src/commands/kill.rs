@@ -1,0 +1,37 @@
+//! `bareboat kill`
+
+use clap::Args;
+use runtime_core::ErrorKind;
+
+use crate::cli::Globals;
+use crate::failure::Result;
+use crate::signals;
+
+/// Arguments of `kill`.
+#[derive(Debug, Args)]
+pub(crate) struct Kill {
+    /// Name of the container
+    #[arg(value_name = "CONTAINER")]
+    id: String,
+    /// Signal by name or number
+    #[arg(value_name = "SIGNAL", default_value = "SIGTERM")]
+    signal: String,
+    /// Send it to all processes of the container
+    #[arg(short, long)]
+    all: bool,
+}
+
+impl Kill {
+    pub(crate) fn execute(self, globals: &Globals) -> Result<()> {
+        let container = super::load(globals, &self.id)?;
+        let signal = signals::parse(&self.signal)?;
+        if !self.all {
+            return Ok(container.kill(signal)?);
+        }
+        match container.kill_all(signal) {
+            // All of no processes have the signal: containerd says so of a container that has ended.
+            Err(error) if error.kind() == ErrorKind::NotRunning => Ok(()),
+            result => Ok(result?),
+        }
+    }
+}

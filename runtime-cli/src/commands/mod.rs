@@ -1,0 +1,49 @@
+//! One module a command: its arguments, and what it asks of the library.
+
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod exec;
+pub(crate) mod features;
+pub(crate) mod kill;
+pub(crate) mod launch;
+pub(crate) mod list;
+pub(crate) mod output;
+pub(crate) mod plan;
+pub(crate) mod ps;
+pub(crate) mod run;
+pub(crate) mod spec;
+pub(crate) mod start;
+pub(crate) mod state;
+pub(crate) mod summary;
+
+use runtime_core::Container;
+
+use crate::cli::{Command, Globals};
+use crate::failure::{Failure, Result};
+
+/// Does what the command line asks for; the result is the exit code.
+pub(crate) fn execute(command: Command, globals: &Globals) -> Result<u8> {
+    let done = match command {
+        Command::Create(create) => create.execute(globals),
+        Command::Delete(delete) => delete.execute(globals),
+        Command::Exec(exec) => return exec.execute(globals),
+        Command::Features(features) => features.execute(),
+        Command::Kill(kill) => kill.execute(globals),
+        Command::List(list) => list.execute(globals),
+        Command::Plan(plan) => plan.execute(globals),
+        Command::Ps(ps) => ps.execute(globals),
+        Command::Run(run) => return run.execute(globals),
+        Command::Spec(spec) => spec.execute(),
+        Command::Start(start) => start.execute(globals),
+        Command::State(state) => state.execute(globals),
+    };
+    done.map(|()| 0)
+}
+
+/// The container that a command is about.
+fn load(globals: &Globals, id: &str) -> Result<Container> {
+    if id.is_empty() {
+        return Err(Failure::new("container id cannot be empty"));
+    }
+    Ok(Container::load(&globals.state_root()?, id)?)
+}

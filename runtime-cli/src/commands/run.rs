@@ -1,0 +1,90 @@
+//! `bareboat run`
+
+use std::os::fd::OwnedFd;
+
+use clap::Args;
+use nix::sys::prctl;
+use runtime_core::{Bundle, Container, ErrorKind};
+
+use super::launch::{Launch, wants_terminal};
+use crate::cli::Globals;
+use crate::failure::Result;
+use crate::foreground::{self, Foreground};
+use crate::terminal::{HostConsole, Terminal};
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Name of the new container, unique on this host
+    #[arg(value_name = "CONTAINER")]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) launch: Launch,
+    /// Return when the container runs
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Keep the container when its process ended
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Leave processes that lose their parent to the system's init
+    #[arg(long)]
+    pub(crate) no_subreaper: bool,
+}
+
+impl Run {
+    pub(crate) fn execute(self, globals: &Globals) -> Result<u8> {
+        let bundle = self.launch.load()?;
+        self.launch.check_terminal(&bundle, self.detach)?;
+        if self.detach {
+            self.launch.builder(&self.id, bundle, globals)?.run()?;
+            return Ok(0);
+        }
+        if !self.no_subreaper
+            && let Err(cause) = prctl::set_child_subreaper(true)
+        {
+            tracing::warn!("become a subreaper: {cause}");
+        }
+        self.run_in_foreground(bundle, globals)
+    }
+
+    fn run_in_foreground(&self, bundle: Bundle, globals: &Globals) -> Result<u8> {
+        let terminal = wants_terminal(&bundle);
+        let builder = self.launch.builder(&self.id, bundle, globals)?;
+        let foreground = Foreground::prepare()?;
+        let mut container = if terminal {
+            builder.create()?
+        } else {
+            builder.run()?
+        };
+        let outcome = supervise(&mut container, foreground, terminal);
+        if (outcome.is_err() || !self.keep)
+            && let Err(error) = container.delete(true)
+        {
+            tracing::warn!("{error}");
+        }
+        outcome
+    }
+}
+
+/// Sees the container through to its end. With a terminal it is only created yet: the user's program shall find the
+/// window's size and modes as they will be.
+fn supervise(container: &mut Container, foreground: Foreground, terminal: bool) -> Result<u8> {
+    let process = process(container)?;
+    let console = container
+        .take_console()
+        .map(|master| Terminal::new(master, HostConsole::find()))
+        .transpose()?;
+    if terminal {
+        container.start()?;
+    }
+    foreground.supervise(process.as_ref(), console)?;
+    Ok(foreground::exit_code(container.wait()?))
+}
+
+/// The container's first process, if it has not ended already.
+fn process(container: &Container) -> Result<Option<OwnedFd>> {
+    match container.pidfd() {
+        Err(error) if error.kind() == ErrorKind::NotRunning => Ok(None),
+        pidfd => Ok(Some(pidfd?)),
+    }
+}

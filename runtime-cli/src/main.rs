@@ -1,0 +1,76 @@
+//! `bareboat`: an OCI runtime with runc's command line.
+//!
+//! What it does to containers is the work of `runtime-core`; here are the arguments, the output, the exit codes, the log,
+//! and what belongs to a process in the foreground: its signals and its terminal.
+
+mod cli;
+mod commands;
+mod descriptors;
+mod failure;
+mod foreground;
+mod log;
+mod relay;
+mod signals;
+mod state_root;
+mod sys;
+mod terminal;
+mod timestamp;
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::cli::Request;
+use crate::failure::Failure;
+use crate::log::LogFormat;
+
+fn main() -> ExitCode {
+    let request = match cli::parse(std::env::args_os().collect()) {
+        Ok(request) => request,
+        Err(error) => {
+            let log =
+                start_log(error.log.as_deref(), error.log_format, false).and(error.log.as_deref());
+            return report(&error.failure, log);
+        }
+    };
+    match request {
+        Request::Text(text) => match io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Request::Command(cli) => {
+            let globals = &cli.globals;
+            let log = globals
+                .log
+                .as_deref()
+                .filter(|path| !path.as_os_str().is_empty());
+            if let Err(failure) = log::install(log, globals.log_format, globals.debug) {
+                start_log(None, globals.log_format, globals.debug);
+                return report(&failure, None);
+            }
+            match commands::execute(cli.command, globals) {
+                Ok(code) => ExitCode::from(code),
+                Err(failure) => report(&failure, log),
+            }
+        }
+    }
+}
+
+/// Logs to `file` if that can be, else to stderr. Says where it is.
+fn start_log(file: Option<&Path>, format: LogFormat, debug: bool) -> Option<()> {
+    let in_file = file.is_some_and(|file| log::install(Some(file), format, debug).is_ok());
+    if !in_file {
+        // The log is there already, or stderr is as good as it gets.
+        let _ = log::install(None, format, debug);
+    }
+    in_file.then_some(())
+}
+
+/// The message goes to the log, and to stderr where that is not the same.
+fn report(failure: &Failure, log: Option<&Path>) -> ExitCode {
+    tracing::error!("{failure}");
+    if log.is_some() {
+        let _ = writeln!(io::stderr(), "{failure}");
+    }
+    ExitCode::from(failure.code())
+}

@@ -1,0 +1,128 @@
+//! A bundle: a directory with a root file system and its `config.json` (bundle.md).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Spec;
+
+use crate::error::{Attempt, Error, ErrorKind, Result};
+
+/// What a container is created from.
+///
+/// ```no_run
+/// let bundle = runtime_core::Bundle::load("/srv/bundles/web")?;
+/// assert!(bundle.spec().root().is_some());
+/// # Ok::<(), runtime_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    path: PathBuf,
+    spec: Spec,
+    /// `config.json` byte for byte, kept with the container's state.
+    text: Vec<u8>,
+}
+
+impl Bundle {
+    /// Reads the bundle in `directory`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidConfig`] when `config.json` is not there, is not JSON, or has a value of the wrong shape; the
+    /// origin is the JSON pointer of that value.
+    pub fn load(directory: impl AsRef<Path>) -> Result<Bundle> {
+        let directory = directory.as_ref();
+        let path = directory.canonicalize().map_err(|cause| {
+            Error::io(
+                ErrorKind::InvalidConfig,
+                format!("bundle {}", directory.display()),
+                cause,
+            )
+        })?;
+        let file = path.join("config.json");
+        let text = fs::read(&file).map_err(|cause| {
+            Error::io(
+                ErrorKind::InvalidConfig,
+                format!("open {}", file.display()),
+                cause,
+            )
+        })?;
+        let spec = parse(&text).map_err(|error| error.context(file.display()))?;
+        Ok(Bundle { path, spec, text })
+    }
+
+    /// A bundle whose configuration is in memory. Relative paths in it, `root.path` for one, are relative to `directory`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Host`] when `directory` cannot be resolved.
+    pub fn from_spec(directory: impl AsRef<Path>, spec: Spec) -> Result<Bundle> {
+        let directory = directory.as_ref();
+        let path = directory
+            .canonicalize()
+            .host(|| format!("bundle {}", directory.display()))?;
+        let text =
+            serde_json::to_vec(&spec).map_err(|cause| Error::config("", cause.to_string()))?;
+        Ok(Bundle { path, spec, text })
+    }
+
+    /// The configuration.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The bundle's absolute path, without symbolic links.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+/// Parses `config.json`. A first parse takes the fast way; only when it fails does a second one find out where.
+pub(crate) fn parse(text: &[u8]) -> Result<Spec> {
+    serde_json::from_slice(text).map_err(|first| explain(text, &first))
+}
+
+fn explain(text: &[u8], first: &serde_json::Error) -> Error {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let Err(error) = serde_path_to_error::deserialize::<_, Spec>(&mut json) else {
+        return Error::config("", first.to_string());
+    };
+    let pointer = json_pointer(error.path());
+    Error::config(pointer, error.inner().to_string())
+}
+
+/// RFC 6901, from the path that the parser was on.
+fn json_pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .fold(String::new(), |pointer, segment| match segment {
+            Segment::Seq { index } => format!("{pointer}/{index}"),
+            Segment::Map { key } | Segment::Enum { variant: key } => {
+                format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
+            }
+            Segment::Unknown => pointer,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_the_wrong_shape_is_named_by_its_pointer() {
+        let error =
+            parse(br#"{"ociVersion":"1.0.2","process":{"cwd":"/","user":{"uid":"zero","gid":0}}}"#)
+                .unwrap_err();
+        assert_eq!(error.origin(), Some("/process/user/uid"));
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused_with_its_position() {
+        let error = parse(b"{\"ociVersion\": ").unwrap_err();
+        assert!(error.to_string().contains("line 1"), "{error}");
+    }
+}

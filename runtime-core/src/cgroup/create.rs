@@ -1,0 +1,369 @@
+//! Executes a plan: makes the directories and writes the limits.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode as FileMode, mkdirat, unlinkat};
+use rustix::io::Errno;
+
+use super::error::shown;
+use super::files::{open_directory, open_to_write, processes, put, read_file, write_file};
+use super::layout::Mode;
+use super::path::POINTER;
+use super::plan::{CgroupPlan, Directory, Missing, Planned, Version, Write};
+use super::{Cgroup, CgroupError, devices, freeze, sys};
+
+/// Controllers that a threaded cgroup cannot have: cgroups(7), "Thread mode".
+const DOMAIN_CONTROLLERS: [&str; 3] = ["memory", "io", "hugetlb"];
+
+/// Another runtime may remove a parent between its creation and the next one's.
+const ATTEMPTS: usize = 5;
+
+/// Directories that were not there before, parents first.
+#[derive(Default)]
+struct Made {
+    parents: Vec<PathBuf>,
+    leaves: Vec<PathBuf>,
+}
+
+impl CgroupPlan {
+    /// Makes the cgroup.
+    ///
+    /// A cgroup that is there already is used when no process is in it. What was made is removed when a later step fails.
+    ///
+    /// # Errors
+    ///
+    /// When the cgroup is in use or frozen, and when the kernel refuses a directory or a value: with the JSON pointer of
+    /// what asked for it.
+    pub fn create(&self) -> Result<Cgroup, CgroupError> {
+        let mut made = Made::default();
+        match self.execute(&mut made) {
+            Ok(directories) => Ok(Cgroup {
+                directories,
+                made_parents: made.parents,
+            }),
+            Err(error) => {
+                remove_empty(made.leaves.iter().chain(made.parents.iter().rev()));
+                Err(error)
+            }
+        }
+    }
+
+    fn execute(&self, made: &mut Made) -> Result<Vec<Directory>, CgroupError> {
+        let mut directories = Vec::with_capacity(self.directories.len());
+        for planned in &self.directories {
+            match make(&planned.directory, made) {
+                Ok(()) => directories.push(planned.directory.clone()),
+                Err(error) if planned.optional && error.errno().is_some() => continue,
+                Err(error) => return Err(error),
+            }
+        }
+        for planned in &self.directories {
+            set_up(planned, self.mode, made)?;
+        }
+        Ok(directories)
+    }
+}
+
+/// Removes directories that were made for nothing; one that somebody else uses by now stays.
+pub(super) fn remove_empty<'a>(directories: impl Iterator<Item = &'a PathBuf>) {
+    for directory in directories {
+        let _ = unlinkat(CWD, directory, AtFlags::REMOVEDIR);
+    }
+}
+
+fn make(directory: &Directory, made: &mut Made) -> Result<(), CgroupError> {
+    let path = &directory.path;
+    for _ in 0..ATTEMPTS {
+        match mkdirat(CWD, path, FileMode::from_raw_mode(0o755)) {
+            Ok(()) => {
+                made.leaves.push(path.clone());
+                return Ok(());
+            }
+            Err(Errno::EXIST) => return check_unused(directory),
+            Err(Errno::NOENT) => make_parents(directory, made)?,
+            Err(errno) => return Err(cannot_make(path, errno)),
+        }
+    }
+    Err(cannot_make(path, Errno::NOENT))
+}
+
+fn make_parents(directory: &Directory, made: &mut Made) -> Result<(), CgroupError> {
+    for parent in parents(directory).into_iter().skip(1) {
+        match mkdirat(CWD, parent, FileMode::from_raw_mode(0o755)) {
+            Ok(()) => made.parents.push(parent.to_owned()),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(cannot_make(parent, errno)),
+        }
+    }
+    Ok(())
+}
+
+/// The mount point and all cgroups between it and the container's, from the top.
+fn parents(directory: &Directory) -> Vec<&Path> {
+    let mut parents: Vec<&Path> = directory.path.ancestors().skip(1).collect();
+    parents.retain(|parent| parent.starts_with(&directory.mount_point));
+    parents.reverse();
+    parents
+}
+
+fn cannot_make(path: &Path, errno: Errno) -> CgroupError {
+    let error = CgroupError::failed(
+        POINTER,
+        format_args!("make the cgroup {}", path.display()),
+        errno,
+    );
+    match errno {
+        Errno::AGAIN => error
+            .explained("cgroup.max.depth or cgroup.max.descendants of a parent does not let it"),
+        Errno::OPNOTSUPP => {
+            error.explained("the parent is threaded, or of an invalid type: see cgroup.type in it")
+        }
+        _ => error,
+    }
+}
+
+/// Another container's processes would be limited, frozen and killed with this one's.
+fn check_unused(directory: &Directory) -> Result<(), CgroupError> {
+    let path = &directory.path;
+    let cannot_read = |error: std::io::Error| {
+        let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        CgroupError::failed(
+            POINTER,
+            format_args!("read the cgroup {}, which exists", path.display()),
+            errno,
+        )
+    };
+    let count = processes(path).map_err(cannot_read)?.len();
+    if count > 0 {
+        let problem = format!(
+            "the cgroup {} is not empty: {count} process(es) found",
+            path.display()
+        );
+        return Err(CgroupError::refused(POINTER, problem));
+    }
+    if freeze::is_directory_frozen(directory).map_err(cannot_read)? {
+        return Err(CgroupError::refused(
+            POINTER,
+            format!("the cgroup {} is frozen", path.display()),
+        ));
+    }
+    Ok(())
+}
+
+fn set_up(planned: &Planned, mode: Mode, made: &Made) -> Result<(), CgroupError> {
+    let Planned {
+        directory,
+        writes,
+        devices,
+        ..
+    } = planned;
+    let has_cpuset = directory.version == Version::V1
+        && directory.controllers.iter().any(|name| name == "cpuset");
+    if has_cpuset {
+        inherit_cpuset(
+            directory.path.parent().unwrap_or(&directory.path),
+            &directory.mount_point,
+        )?;
+    }
+    if directory.version == Version::V2 && (mode == Mode::V2 || !writes.is_empty()) {
+        enable_controllers(directory);
+        check_type(planned)?;
+    }
+    if !writes.is_empty() {
+        let fd =
+            open_directory(&directory.path).map_err(|errno| cannot_make(&directory.path, errno))?;
+        write_all(planned, fd.as_fd())?;
+    }
+    if has_cpuset {
+        inherit_cpuset(&directory.path, &directory.mount_point)?;
+    }
+    if let Some(program) = devices {
+        let is_new = made.leaves.contains(&directory.path);
+        let attach = |errno| {
+            let operation =
+                format_args!("attach the device filter to {}", directory.path.display());
+            CgroupError::failed(devices::POINTER, operation, errno)
+        };
+        sys::attach_device_filter(&directory.path, program.instructions(), is_new)
+            .map_err(attach)?;
+    }
+    Ok(())
+}
+
+/// A cgroup of version 1 begins without processors and memory nodes, and nothing can join it then. What the
+/// configuration does not say is the parent's.
+fn inherit_cpuset(path: &Path, mount_point: &Path) -> Result<(), CgroupError> {
+    if path == mount_point || !path.starts_with(mount_point) {
+        return Ok(());
+    }
+    let failed = |errno| {
+        CgroupError::failed(
+            POINTER,
+            format_args!(
+                "give {} the parent's processors and memory nodes",
+                path.display()
+            ),
+            errno,
+        )
+    };
+    let directory = open_directory(path).map_err(failed)?;
+    let mut empty = Vec::new();
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        if read_file(&directory, file)
+            .map_err(failed)?
+            .trim()
+            .is_empty()
+        {
+            empty.push(file);
+        }
+    }
+    if empty.is_empty() {
+        return Ok(());
+    }
+    let parent = path.parent().unwrap_or(mount_point);
+    inherit_cpuset(parent, mount_point)?;
+    let parent = open_directory(parent).map_err(failed)?;
+    for file in empty {
+        let value = read_file(&parent, file).map_err(failed)?;
+        write_file(&directory, file, &value).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Enables all controllers down the tree, so that there are statistics of them too. Where that cannot be, the write that
+/// needs a controller fails, and says so.
+fn enable_controllers(directory: &Directory) {
+    let is_enabled = |parent: &Path| {
+        let enabled =
+            open_directory(parent).and_then(|parent| read_file(parent, "cgroup.subtree_control"));
+        let enabled = enabled.unwrap_or_default();
+        directory
+            .controllers
+            .iter()
+            .all(|name| enabled.split_whitespace().any(|enabled| enabled == name))
+    };
+    if directory.path.parent().is_none_or(is_enabled) {
+        return;
+    }
+    let each: Vec<String> = directory
+        .controllers
+        .iter()
+        .map(|name| format!("+{name}"))
+        .collect();
+    for parent in parents(directory) {
+        let Ok(parent) = open_directory(parent) else {
+            return;
+        };
+        if write_file(&parent, "cgroup.subtree_control", &each.join(" ")).is_err() {
+            for one in &each {
+                let _ = write_file(&parent, "cgroup.subtree_control", one);
+            }
+        }
+    }
+}
+
+/// Beside threads, or below a cgroup that has both processes and controllers, a cgroup is no domain.
+fn check_type(planned: &Planned) -> Result<(), CgroupError> {
+    let path = &planned.directory.path;
+    let Ok(directory) = open_directory(path) else {
+        return Ok(());
+    };
+    let Ok(kind) = read_file(&directory, "cgroup.type") else {
+        return Ok(());
+    };
+    if kind.trim() == "domain" {
+        return Ok(());
+    }
+    let needs_domain = |write: &&Write| {
+        DOMAIN_CONTROLLERS
+            .iter()
+            .any(|name| controller(write) == *name)
+    };
+    if let Some(write) = planned.writes.iter().find(needs_domain) {
+        let (kind, controller) = (kind.trim(), controller(write));
+        let problem = format!(
+            "the cgroup {} is of type {kind:?}, where the {controller} controller cannot be",
+            path.display()
+        );
+        return Err(CgroupError::refused(write.origin.clone(), problem));
+    }
+    if kind.trim() == "domain invalid" {
+        let _ = write_file(&directory, "cgroup.type", "threaded");
+    }
+    Ok(())
+}
+
+fn controller(write: &Write) -> &str {
+    write.file.split('.').next().unwrap_or_default()
+}
+
+/// A file that several lines in a row go to, opened once.
+type LastFile<'a> = Option<(&'a str, OwnedFd)>;
+
+fn write_all(planned: &Planned, directory: BorrowedFd<'_>) -> Result<(), CgroupError> {
+    let mut last = None;
+    let mut later = Vec::new();
+    for write in &planned.writes {
+        match write_one(write, directory, &mut last) {
+            Err(Errno::INVAL) if write.again => later.push(write),
+            result => result.map_err(|errno| cannot_write(planned, directory, write, errno))?,
+        }
+    }
+    for write in later {
+        write_one(write, directory, &mut last)
+            .map_err(|errno| cannot_write(planned, directory, write, errno))?;
+    }
+    Ok(())
+}
+
+fn write_one<'a>(
+    write: &'a Write,
+    directory: BorrowedFd<'_>,
+    last: &mut LastFile<'a>,
+) -> rustix::io::Result<()> {
+    if let Some((name, file)) = last.as_ref().filter(|(name, _)| *name == write.file) {
+        debug_assert_eq!(*name, write.file);
+        return put(file, &write.value);
+    }
+    match (open_to_write(directory, &write.file), &write.missing) {
+        (Ok(file), _) => {
+            let (_, file) = last.insert((&write.file, file));
+            put(file, &write.value)
+        }
+        (Err(Errno::NOENT), Missing::Skip) => Ok(()),
+        (Err(Errno::NOENT), Missing::Instead(file, value)) => write_file(directory, file, value),
+        (Err(errno), _) => Err(errno),
+    }
+}
+
+fn cannot_write(
+    planned: &Planned,
+    directory: BorrowedFd<'_>,
+    write: &Write,
+    errno: Errno,
+) -> CgroupError {
+    let path = shown(&planned.directory.path, &write.file);
+    let error = CgroupError::failed(
+        write.origin.clone(),
+        format_args!("write {:?} to {path}", write.value),
+        errno,
+    );
+    match errno {
+        Errno::NOENT if planned.version() == Version::V2 => {
+            let controllers = read_file(directory, "cgroup.controllers").unwrap_or_default();
+            let controller = controller(write);
+            match controllers.split_whitespace().any(|name| name == controller) {
+                true => error.explained("the kernel has no such file"),
+                false => error.explained(&format!(
+                    "the {controller} controller is not enabled here: a parent has processes, or does not have it"
+                )),
+            }
+        }
+        Errno::NOENT => error.explained("the kernel has no such file"),
+        Errno::BUSY if write.file.starts_with("memory.") => {
+            error.explained("its processes use more already")
+        }
+        _ => error,
+    }
+}

@@ -1,0 +1,120 @@
+//! Files and directories of the cgroup filesystems.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, openat};
+use rustix::io::{Errno, read, write};
+
+pub(super) fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
+    openat(
+        CWD,
+        path,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+}
+
+pub(super) fn open_to_write(directory: impl AsFd, file: &str) -> rustix::io::Result<OwnedFd> {
+    openat(
+        directory,
+        file,
+        OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+        Mode::empty(),
+    )
+}
+
+/// One write: the kernel takes a value whole or not at all.
+pub(super) fn put(file: impl AsFd, value: &str) -> rustix::io::Result<()> {
+    loop {
+        match write(&file, value.as_bytes()) {
+            Err(Errno::INTR) => {}
+            result => return result.map(|_| ()),
+        }
+    }
+}
+
+pub(super) fn write_file(directory: impl AsFd, file: &str, value: &str) -> rustix::io::Result<()> {
+    put(open_to_write(directory, file)?, value)
+}
+
+pub(super) fn read_file(directory: impl AsFd, file: &str) -> rustix::io::Result<String> {
+    let file = openat(
+        directory,
+        file,
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+        Mode::empty(),
+    )?;
+    let (mut content, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        match read(&file, &mut buffer) {
+            Ok(0) => return String::from_utf8(content).map_err(|_| Errno::ILSEQ),
+            Ok(length) => content.extend_from_slice(&buffer[..length]),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// A cgroup and all below it, children before their parents. Nothing when it is not there.
+pub(super) fn tree(path: &Path) -> rustix::io::Result<Vec<PathBuf>> {
+    let mut found = vec![path.to_owned()];
+    let mut next = 0;
+    while let Some(directory) = found.get(next).cloned() {
+        match children(&directory) {
+            Ok(children) => found.extend(children),
+            // Removed meanwhile.
+            Err(Errno::NOENT | Errno::NODEV) if next > 0 => {}
+            Err(Errno::NOENT | Errno::NODEV) => return Ok(vec![]),
+            Err(errno) => return Err(errno),
+        }
+        next += 1;
+    }
+    found.reverse();
+    Ok(found)
+}
+
+fn children(path: &Path) -> rustix::io::Result<Vec<PathBuf>> {
+    let directory = openat(
+        CWD,
+        path,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let mut buffer = Vec::with_capacity(8192);
+    let mut entries = RawDir::new(directory, buffer.spare_capacity_mut());
+    let mut children = Vec::new();
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name().to_str().map_err(|_| Errno::ILSEQ)?;
+        if entry.file_type() == FileType::Directory && name != "." && name != ".." {
+            children.push(path.join(name));
+        }
+    }
+    Ok(children)
+}
+
+/// The processes of a cgroup and of all below it.
+pub(super) fn processes(path: &Path) -> io::Result<Vec<i32>> {
+    let mut pids = Vec::new();
+    for directory in tree(path)? {
+        let content =
+            open_directory(&directory).and_then(|directory| read_file(directory, "cgroup.procs"));
+        match content {
+            // A process of another pid namespace is 0 here.
+            Ok(content) => pids.extend(
+                content
+                    .lines()
+                    .filter_map(|line| line.parse::<i32>().ok())
+                    .filter(|&pid| pid > 0),
+            ),
+            // Removed meanwhile; or threaded, and its processes are those of its domain (cgroups(7)).
+            Err(Errno::NOENT | Errno::NODEV | Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    pids.sort_unstable();
+    pids.dedup();
+    Ok(pids)
+}

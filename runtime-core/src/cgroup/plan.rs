@@ -1,0 +1,310 @@
+//! What is to be done for a container's cgroup: directories, and what is written to the files in them.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::CgroupError;
+use super::bpf::Program;
+use super::layout::{Layout, Mode, Place};
+use super::path::{POINTER, Requested};
+
+/// The JSON pointer of what asked for something, or the default that did, in words.
+pub(super) type Origin = Cow<'static, str>;
+
+/// The version of a hierarchy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Version {
+    /// One of several hierarchies, each with controllers of its own.
+    V1,
+    /// The unified hierarchy.
+    V2,
+}
+
+/// A container's place in one hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Directory {
+    /// The version of the hierarchy.
+    pub version: Version,
+    /// The hierarchy's controllers; `name=systemd` for that of systemd.
+    pub controllers: Vec<String>,
+    /// Where the hierarchy is mounted.
+    pub mount_point: PathBuf,
+    /// The container's cgroup.
+    pub path: PathBuf,
+}
+
+/// What happens when a file is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Missing {
+    /// The kernel cannot do what is asked for.
+    Fail,
+    /// Nothing is lost without it.
+    Skip,
+    /// There is another file for the same.
+    Instead(&'static str, String),
+}
+
+/// A value for a file of the cgroup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Write {
+    pub(super) file: Cow<'static, str>,
+    pub(super) value: String,
+    pub(super) origin: Origin,
+    #[serde(skip)]
+    pub(super) missing: Missing,
+    /// The kernel may refuse it (EINVAL) until the writes that follow it are done: limits that bound one another.
+    #[serde(skip)]
+    pub(super) again: bool,
+}
+
+/// What is made in one hierarchy.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Planned {
+    #[serde(flatten)]
+    pub(super) directory: Directory,
+    /// Nothing that was asked for is lost without it.
+    #[serde(skip)]
+    pub(super) optional: bool,
+    pub(super) writes: Vec<Write>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) devices: Option<Program>,
+}
+
+/// Something that the configuration says and that has no effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Ignored {
+    pub(super) origin: Origin,
+    pub(super) reason: &'static str,
+}
+
+/// The steps that make a container's cgroup. `Display` lists them, a line each.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CgroupPlan {
+    pub(super) directories: Vec<Planned>,
+    /// Controllers of hierarchies that the caller may not make cgroups in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) unwritable: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) ignored: Vec<Ignored>,
+    #[serde(skip)]
+    pub(super) mode: Mode,
+    #[serde(skip)]
+    pub(super) rootless: bool,
+}
+
+impl CgroupPlan {
+    /// The directories of a container, and nothing to write yet.
+    pub(super) fn new(layout: &Layout, requested: &Requested) -> CgroupPlan {
+        let mode = layout.mode();
+        let mut plan = CgroupPlan {
+            directories: vec![],
+            unwritable: vec![],
+            ignored: vec![],
+            mode,
+            rootless: layout.rootless,
+        };
+        for hierarchy in &layout.v1 {
+            plan.add(
+                Version::V1,
+                &hierarchy.controllers,
+                &hierarchy.place,
+                requested,
+            );
+        }
+        if let Some(hierarchy) = &layout.v2 {
+            plan.add(
+                Version::V2,
+                &hierarchy.controllers,
+                &hierarchy.place,
+                requested,
+            );
+        }
+        plan
+    }
+
+    fn add(
+        &mut self,
+        version: Version,
+        controllers: &[String],
+        place: &Place,
+        requested: &Requested,
+    ) {
+        if !requested.explicit && !place.writable {
+            self.unwritable.extend_from_slice(controllers);
+            return;
+        }
+        let directory = Directory {
+            version,
+            controllers: controllers.to_vec(),
+            mount_point: place.mount_point.clone(),
+            path: requested.within(place, self.mode == Mode::V2),
+        };
+        let beside = self.mode == Mode::Hybrid && version == Version::V2;
+        self.directories.push(Planned {
+            directory,
+            optional: beside,
+            writes: vec![],
+            devices: None,
+        });
+    }
+
+    /// The hierarchy of a controller, by its name in version 1.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or the caller may not use it.
+    pub(super) fn hierarchy(
+        &mut self,
+        controller: &str,
+        origin: &str,
+    ) -> Result<&mut Planned, CgroupError> {
+        let unwritable = self.unwritable.iter().any(|name| name == controller);
+        let found = self
+            .directories
+            .iter_mut()
+            .find(|planned| planned.controls(controller));
+        found.ok_or_else(|| {
+            let problem = match unwritable {
+                true => {
+                    format!("the {controller} controller's cgroups cannot be written by this user")
+                }
+                false => {
+                    format!("this host has no cgroup hierarchy with the {controller} controller")
+                }
+            };
+            CgroupError::refused(origin.to_owned(), problem)
+        })
+    }
+
+    /// Notes that something has no effect, as the specification lets it.
+    pub(super) fn ignore(&mut self, origin: impl Into<Origin>, reason: &'static str) {
+        self.ignored.push(Ignored {
+            origin: origin.into(),
+            reason,
+        });
+    }
+
+    /// How many `tasks` files the container's init joins: see [`super::Cgroup::task_files`].
+    pub fn task_file_count(&self) -> usize {
+        self.directories
+            .iter()
+            .filter(|planned| planned.directory.version == Version::V1)
+            .count()
+    }
+
+    /// The container's place in each hierarchy.
+    pub fn directories(&self) -> impl Iterator<Item = &Directory> {
+        self.directories.iter().map(|planned| &planned.directory)
+    }
+
+    /// What the configuration says that has no effect, and why: JSON pointers with reasons.
+    pub fn ignored(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.ignored
+            .iter()
+            .map(|ignored| (ignored.origin.as_ref(), ignored.reason))
+    }
+}
+
+impl Planned {
+    pub(super) fn version(&self) -> Version {
+        self.directory.version
+    }
+
+    fn controls(&self, controller: &str) -> bool {
+        let name = match (self.directory.version, controller) {
+            (Version::V2, "blkio") => "io",
+            (_, name) => name,
+        };
+        self.directory
+            .controllers
+            .iter()
+            .any(|controller| controller == name)
+    }
+
+    /// Plans a write, without which the container is not what was asked for.
+    pub(super) fn write(
+        &mut self,
+        file: impl Into<Cow<'static, str>>,
+        value: impl fmt::Display,
+        origin: impl Into<Origin>,
+    ) -> &mut Write {
+        self.optional = false;
+        let write = Write {
+            file: file.into(),
+            value: value.to_string(),
+            origin: origin.into(),
+            missing: Missing::Fail,
+            again: false,
+        };
+        let place = self.writes.len();
+        self.writes.push(write);
+        &mut self.writes[place]
+    }
+}
+
+impl Write {
+    pub(super) fn or_skip(&mut self) -> &mut Self {
+        self.missing = Missing::Skip;
+        self
+    }
+
+    pub(super) fn or_else(&mut self, file: &'static str, value: impl fmt::Display) -> &mut Self {
+        self.missing = Missing::Instead(file, value.to_string());
+        self
+    }
+
+    pub(super) fn or_later(&mut self) -> &mut Self {
+        self.again = true;
+        self
+    }
+}
+
+impl fmt::Display for CgroupPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Planned {
+            directory,
+            writes,
+            devices,
+            ..
+        } in &self.directories
+        {
+            line(
+                f,
+                POINTER,
+                format_args!("mkdir {}", directory.path.display()),
+            )?;
+            for write in writes {
+                let file = directory.path.join(write.file.as_ref());
+                line(
+                    f,
+                    &write.origin,
+                    format_args!("write {:?} to {}", write.value, file.display()),
+                )?;
+            }
+            if let Some(program) = devices {
+                let (path, length) = (directory.path.display(), program.instructions().len());
+                line(
+                    f,
+                    super::devices::POINTER,
+                    format_args!("attach a device filter of {length} instructions to {path}"),
+                )?;
+            }
+        }
+        self.ignored
+            .iter()
+            .try_for_each(|Ignored { origin, reason }| {
+                line(f, origin, format_args!("ignored: {reason}"))
+            })
+    }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, origin: &str, what: fmt::Arguments<'_>) -> fmt::Result {
+    writeln!(f, "{origin:<34} {what}")
+}

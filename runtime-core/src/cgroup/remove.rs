@@ -1,0 +1,100 @@
+//! Removal of a container's cgroup.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{AtFlags, CWD, unlinkat};
+use rustix::io::Errno;
+
+use super::create::remove_empty;
+use super::files::{processes, tree};
+use super::path::POINTER;
+use super::{Cgroup, CgroupError};
+
+/// How long killed processes may take to be gone. The kernel frees a process's memory before it leaves the cgroup.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const SHORTEST_WAIT: Duration = Duration::from_micros(100);
+const LONGEST_WAIT: Duration = Duration::from_millis(50);
+
+impl Cgroup {
+    /// Removes it, and the cgroups below it. Parents stay. What is gone already is no error.
+    ///
+    /// # Errors
+    ///
+    /// When processes are in it and do not end in time: they are named.
+    pub fn remove(&self) -> Result<(), CgroupError> {
+        let deadline = Instant::now() + PATIENCE;
+        // All are tried, whatever becomes of one.
+        let results: Vec<_> = self
+            .directories
+            .iter()
+            .map(|directory| remove_tree(&directory.path, deadline))
+            .collect();
+        results.into_iter().collect()
+    }
+
+    /// Removes it as [`Cgroup::remove`] does, and the parents that were made for it: for a container that came to nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cgroup::remove`].
+    pub fn discard(&self) -> Result<(), CgroupError> {
+        self.remove()?;
+        remove_empty(self.made_parents.iter().rev());
+        Ok(())
+    }
+}
+
+fn remove_tree(path: &Path, deadline: Instant) -> Result<(), CgroupError> {
+    let mut wait = SHORTEST_WAIT;
+    loop {
+        let errno = match remove_directory(path) {
+            Ok(()) => return Ok(()),
+            Err(errno) => remove_descendants(path).err().unwrap_or(errno),
+        };
+        let Err(errno) = remove_directory(path).map_err(|_| errno) else {
+            return Ok(());
+        };
+        if errno != Errno::BUSY || Instant::now() > deadline {
+            return Err(cannot_remove(path, errno));
+        }
+        sleep(wait);
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+fn remove_descendants(path: &Path) -> rustix::io::Result<()> {
+    let mut all = tree(path)?;
+    all.pop();
+    all.iter()
+        .try_for_each(|directory| remove_directory(directory))
+}
+
+fn remove_directory(path: &Path) -> rustix::io::Result<()> {
+    match unlinkat(CWD, path, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        // A cgroup with children.
+        Err(Errno::NOTEMPTY) => Err(Errno::BUSY),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn cannot_remove(path: &Path, errno: Errno) -> CgroupError {
+    let error = CgroupError::failed(
+        POINTER,
+        format_args!("remove the cgroup {}", path.display()),
+        errno,
+    );
+    let pids: Vec<String> = processes(path)
+        .unwrap_or_default()
+        .iter()
+        .map(i32::to_string)
+        .collect();
+    if pids.is_empty() {
+        error
+    } else {
+        error.explained(&format!("in it: processes {}", pids.join(", ")))
+    }
+}

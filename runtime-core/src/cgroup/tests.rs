@@ -1,0 +1,1 @@
+//! Compiling: writes and their origins on all kinds of host.

@@ -1,0 +1,529 @@
+//! A container that was created.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{fmt, thread};
+
+use oci_spec::runtime::{Process, Spec};
+use runtime_init::{GO, ReportKind};
+use rustix::net::{SendFlags, send};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::Serialize;
+
+use crate::bundle::Bundle;
+use crate::create::ContainerBuilder;
+use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::exec::{ExecBuilder, ExitStatus};
+use crate::facts::HostFacts;
+use crate::hooks::{self, Kind};
+use crate::namespaces::NEWPID;
+use crate::plan::{self, Options};
+use crate::process_hook::Place;
+use crate::state::{self, Directory, Record};
+use crate::{cgroup_error, launch};
+
+/// How long `delete` waits for processes that it killed.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A container, by what is recorded of it. It is only a handle: dropping it does nothing to the container.
+///
+/// The states and the operations on them are those of runtime.md.
+#[derive(Debug)]
+pub struct Container {
+    root: PathBuf,
+    record: Record,
+    console: Option<OwnedFd>,
+}
+
+/// The state of a container as the specification defines it (runtime.md, "State").
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct State {
+    /// The version of the specification that the container's configuration is written for.
+    pub oci_version: String,
+    /// Its ID.
+    pub id: String,
+    /// What it is doing.
+    pub status: Status,
+    /// The host's pid of its first process, 0 when it has stopped.
+    pub pid: i32,
+    /// The bundle that it was created from.
+    pub bundle: PathBuf,
+    /// Annotations of its configuration.
+    #[serde(skip_serializing_if = "HashMap::is_empty")]
+    pub annotations: HashMap<String, String>,
+}
+
+/// What a container is doing (runtime.md, "State").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Status {
+    /// `create` is not done.
+    Creating,
+    /// It waits for `start`.
+    Created,
+    /// The user's program runs.
+    Running,
+    /// Its processes are frozen.
+    Paused,
+    /// Its first process has ended.
+    Stopped,
+}
+
+impl Status {
+    fn name(self) -> &'static str {
+        match self {
+            Status::Creating => "creating",
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Stopped => "stopped",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Container {
+    /// What is needed to create a container from a bundle.
+    pub fn builder(id: impl Into<String>, bundle: Bundle) -> ContainerBuilder {
+        ContainerBuilder::new(id.into(), bundle)
+    }
+
+    pub(crate) fn new(root: PathBuf, record: Record, console: Option<OwnedFd>) -> Self {
+        Container {
+            root,
+            record,
+            console,
+        }
+    }
+
+    /// The container of this ID under a state root.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::Host`] when its state cannot be read.
+    pub fn load(state_root: impl AsRef<Path>, id: &str) -> Result<Container> {
+        let root = crate::builder::absolute(state_root.as_ref())?;
+        let record = state::read(&root, id)?;
+        Ok(Container::new(root, record, None))
+    }
+
+    /// The containers under a state root, by ID. One whose state cannot be read is left out, with a warning.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Host`] when the state root cannot be read; one that does not exist holds no containers.
+    pub fn list(state_root: impl AsRef<Path>) -> Result<Vec<Container>> {
+        let root = state_root.as_ref();
+        let load = |id: String| {
+            Container::load(root, &id)
+                .inspect_err(|error| tracing::warn!("{error}"))
+                .ok()
+        };
+        Ok(state::ids(root)?.into_iter().filter_map(load).collect())
+    }
+
+    /// Removes what is left of a container whose state cannot be read, such as one whose `create` was killed before it
+    /// had written any.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] when there is no such directory.
+    pub fn remove_leftovers(state_root: impl AsRef<Path>, id: &str) -> Result<()> {
+        Directory::open(state_root.as_ref(), id)?.remove()
+    }
+
+    /// Its ID.
+    pub fn id(&self) -> &str {
+        &self.record.id
+    }
+
+    /// The bundle that it was created from.
+    pub fn bundle(&self) -> &Path {
+        &self.record.bundle
+    }
+
+    /// Its root file system on the host.
+    pub fn rootfs(&self) -> &Path {
+        &self.record.rootfs
+    }
+
+    /// When it was created.
+    pub fn created(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_nanos(self.record.created)
+    }
+
+    /// The user who created it.
+    pub fn owner(&self) -> u32 {
+        self.record.owner
+    }
+
+    /// The configuration that it was created with.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Host`] when the copy in the state directory cannot be read.
+    pub fn spec(&self) -> Result<Spec> {
+        state::read_config(&self.directory())
+    }
+
+    /// The host's pid of its first process, unless that has ended.
+    pub fn pid(&self) -> Option<i32> {
+        self.record
+            .init
+            .filter(|init| init.is_alive())
+            .map(|init| init.pid)
+    }
+
+    /// The terminal's master, when the configuration asks for a terminal and no console socket was given. It is had once.
+    pub fn take_console(&mut self) -> Option<OwnedFd> {
+        self.console.take()
+    }
+
+    /// What it is doing now.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Host`] when its cgroup cannot be read.
+    pub fn status(&self) -> Result<Status> {
+        let Some(init) = self.record.init else {
+            return Ok(Status::Creating);
+        };
+        if !init.is_alive() {
+            return Ok(Status::Stopped);
+        }
+        if state::awaits_start(&self.directory()) {
+            return Ok(Status::Created);
+        }
+        let frozen = self
+            .record
+            .cgroup
+            .as_ref()
+            .map(|cgroup| cgroup.is_frozen())
+            .transpose();
+        match frozen.host(|| format!("read the cgroup of {}", self.id()))? {
+            Some(true) => Ok(Status::Paused),
+            _ => Ok(Status::Running),
+        }
+    }
+
+    /// Its state as the specification defines it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Container::status`].
+    pub fn state(&self) -> Result<State> {
+        let status = self.status()?;
+        Ok(state(
+            &self.record,
+            status,
+            self.pid().filter(|_| status != Status::Stopped),
+        ))
+    }
+
+    /// Starts the user's program.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidState`] unless it is created, [`ErrorKind::Hook`] when a startContainer hook fails,
+    /// [`ErrorKind::Program`] when the kernel cannot execute the program. The last two stop the container.
+    pub fn start(&self) -> Result<()> {
+        let directory = Directory::open(&self.root, self.id())?;
+        let container = Container::load(&self.root, self.id())?;
+        match container.status()? {
+            Status::Created => {}
+            Status::Stopped => {
+                return Err(self.state_error("cannot start a container that has stopped"));
+            }
+            Status::Creating => {
+                return Err(self.state_error("cannot start a container that is being created"));
+            }
+            _ => return Err(self.state_error("cannot start an already running container")),
+        }
+        let started = container.go(&directory);
+        if started.is_err() {
+            let _ = container.signal_init(libc::SIGKILL);
+        }
+        started.map_err(|error| error.context(format_args!("start {}", self.id())))?;
+        self.run_poststart_hooks()
+    }
+
+    fn go(&self, directory: &Directory) -> Result<()> {
+        self.run_start_hooks(directory)?;
+        let socket = directory.connect()?;
+        send(&socket, &[GO], SendFlags::NOSIGNAL).host(|| "let the container start".to_owned())?;
+        let answer =
+            launch::receive(socket.as_fd()).host(|| "hear from the container".to_owned())?;
+        directory.forget_start();
+        match answer {
+            None => Ok(()),
+            Some(message) if message.report.kind == ReportKind::Failed => {
+                Err(launch::step_error(&self.plan()?, message.report))
+            }
+            Some(_) => Err(Error::new(
+                ErrorKind::Host,
+                "the init said what nobody asked",
+            )),
+        }
+    }
+
+    /// The plan that the container was made by, compiled once more: only its steps' numbers are needed.
+    fn plan(&self) -> Result<plan::Plan> {
+        let options = Options {
+            id: self.record.id.clone(),
+            bundle: self.record.bundle.clone(),
+            no_pivot: self.record.no_pivot,
+            no_new_keyring: self.record.no_new_keyring,
+            start_at_once: false,
+            extra_environment: self.record.extra_environment.clone(),
+            home: self.record.home.clone(),
+        };
+        plan::compile_with(&self.spec()?, &HostFacts::read()?, &options)
+    }
+
+    fn run_start_hooks(&self, directory: &Directory) -> Result<()> {
+        let spec = self.spec()?;
+        if hooks::of(&spec, Kind::StartContainer).next().is_none() {
+            return Ok(());
+        }
+        let (facts, pidfd) = (HostFacts::read()?, self.pidfd()?);
+        let state = state_json(&self.record, Status::Created, self.pid())?;
+        let place = Place {
+            spec: &spec,
+            facts: &facts,
+            record: &self.record,
+            pidfd: pidfd.as_fd(),
+            directory: directory.path(),
+        };
+        hooks::of(&spec, Kind::StartContainer).try_for_each(|hook| place.run(&hook, &state))
+    }
+
+    /// A poststart hook that fails stops the container (runtime.md, "Lifecycle").
+    pub(crate) fn run_poststart_hooks(&self) -> Result<()> {
+        let spec = self.spec()?;
+        let mut hooks = hooks::of(&spec, Kind::Poststart).peekable();
+        if hooks.peek().is_none() {
+            return Ok(());
+        }
+        let state = state_json(&self.record, Status::Running, self.pid())?;
+        let run = hooks.try_for_each(|hook| hook.run(&state, &self.record.bundle));
+        if run.is_err() {
+            let _ = self.signal_init(libc::SIGKILL);
+        }
+        run
+    }
+
+    /// Sends a signal to its first process. SIGKILL for one without a PID namespace of its own goes to all processes:
+    /// the kernel would not end the others with the first.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotRunning`] when it has stopped, [`ErrorKind::InvalidArgument`] when there is no such signal.
+    pub fn kill(&self, signal: i32) -> Result<()> {
+        if signal == libc::SIGKILL && self.record.namespaces & NEWPID == 0 {
+            self.kill_all(signal)?;
+        }
+        self.signal_init(signal)?;
+        if signal == libc::SIGKILL && self.status()? == Status::Paused {
+            self.thaw()?;
+        }
+        Ok(())
+    }
+
+    /// Sends a signal to all processes in its cgroup.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Host`] when the cgroup cannot be read.
+    pub fn kill_all(&self, signal: i32) -> Result<()> {
+        match &self.record.cgroup {
+            Some(cgroup) => cgroup
+                .kill_all(signal)
+                .host(|| format!("signal the processes of {}", self.id())),
+            None => self.signal_init(signal),
+        }
+    }
+
+    fn thaw(&self) -> Result<()> {
+        let thawed = self
+            .record
+            .cgroup
+            .as_ref()
+            .map(|cgroup| cgroup.thaw())
+            .transpose();
+        thawed.map(drop).host(|| format!("thaw {}", self.id()))
+    }
+
+    fn signal_init(&self, signal: i32) -> Result<()> {
+        let pidfd = self.pidfd()?;
+        if signal == 0 {
+            return Ok(());
+        }
+        match crate::sys::pidfd_send_signal(pidfd.as_fd(), signal) {
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(self.not_running()),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("there is no signal {signal}"),
+            )),
+            answer => answer.host(|| format!("signal {}", self.id())),
+        }
+    }
+
+    fn not_running(&self) -> Error {
+        Error::new(
+            ErrorKind::NotRunning,
+            format!("container {}: container not running", self.id()),
+        )
+    }
+
+    fn state_error(&self, problem: &str) -> Error {
+        Error::new(
+            ErrorKind::InvalidState,
+            format!("container {}: {problem}", self.id()),
+        )
+    }
+
+    /// Its first process, as a descriptor that no reused pid can take over.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotRunning`] when it has ended.
+    pub fn pidfd(&self) -> Result<OwnedFd> {
+        let init = self.record.init.ok_or_else(|| self.not_running())?;
+        let pid = Pid::from_raw(init.pid).ok_or_else(|| self.not_running())?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|_| self.not_running())?;
+        // The descriptor is of whatever had the pid just now; that it was this process is clear only afterwards.
+        if init.is_alive() {
+            Ok(pidfd)
+        } else {
+            Err(self.not_running())
+        }
+    }
+
+    /// The host's pids of all processes in it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Host`] when the cgroup cannot be read.
+    pub fn pids(&self) -> Result<Vec<i32>> {
+        match &self.record.cgroup {
+            Some(cgroup) => cgroup
+                .pids()
+                .host(|| format!("list the processes of {}", self.id())),
+            None => Ok(self.pid().into_iter().collect()),
+        }
+    }
+
+    /// One more process in it.
+    pub fn exec(&self, process: Process) -> ExecBuilder<'_> {
+        ExecBuilder::new(self, process)
+    }
+
+    /// Waits until its first process has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Host`] in any process but the one that created it, whose child it is.
+    pub fn wait(&self) -> Result<ExitStatus> {
+        let init = self.record.init.ok_or_else(|| self.not_running())?;
+        ExitStatus::of_child(init.pid)
+    }
+
+    /// Removes the container and all that it holds: cgroup, state directory, ID. With `force` its processes are killed
+    /// first; without, it has to be stopped or not yet started.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidState`] when it runs and `force` is not given, [`ErrorKind::Host`] when a process or its cgroup
+    /// does not go away.
+    pub fn delete(&self, force: bool) -> Result<()> {
+        let directory = Directory::open(&self.root, self.id())?;
+        let container = Container::load(&self.root, self.id())?;
+        let status = container.status()?;
+        if !force && !matches!(status, Status::Stopped | Status::Created) {
+            let problem = format!(
+                "cannot delete container {} that is not stopped: {status}",
+                self.id()
+            );
+            return Err(Error::new(ErrorKind::InvalidState, problem));
+        }
+        container
+            .end_all(status, force)
+            .map_err(|error| error.context(format_args!("delete {}", self.id())))?;
+        if let Some(cgroup) = &container.record.cgroup {
+            cgroup.remove().map_err(cgroup_error)?;
+        }
+        // The copy of the configuration goes with the directory.
+        let spec = container.spec();
+        directory.remove()?;
+        spec.map_or(Ok(()), |spec| container.run_poststop_hooks(&spec))
+    }
+
+    /// Kills what is left in the container, and waits until it is gone.
+    fn end_all(&self, status: Status, force: bool) -> Result<()> {
+        if status == Status::Stopped && !force {
+            return Ok(());
+        }
+        let _ = self.signal_init(libc::SIGKILL);
+        if let Some(cgroup) = &self.record.cgroup {
+            let _ = cgroup.kill_all(libc::SIGKILL);
+            let _ = cgroup.thaw();
+        }
+        let deadline = Instant::now() + KILL_TIMEOUT;
+        while let Some(pid) = self.pid() {
+            if Instant::now() > deadline {
+                return Err(Error::new(
+                    ErrorKind::Host,
+                    format!("process {pid} is still there 10 s after it was killed"),
+                ));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// A poststop hook that fails is worth a warning (runtime.md, "Lifecycle").
+    fn run_poststop_hooks(&self, spec: &Spec) -> Result<()> {
+        let state = state_json(&self.record, Status::Stopped, None)?;
+        for hook in hooks::of(spec, Kind::Poststop) {
+            if let Err(error) = hook.run(&state, &self.record.bundle) {
+                tracing::warn!("{error}");
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.root.join(self.id())
+    }
+}
+
+fn state(record: &Record, status: Status, pid: Option<i32>) -> State {
+    State {
+        oci_version: record.oci_version.clone(),
+        id: record.id.clone(),
+        status,
+        pid: pid.unwrap_or(0),
+        bundle: record.bundle.clone(),
+        annotations: record.annotations.clone(),
+    }
+}
+
+/// The state as hooks read it.
+pub(crate) fn state_json(record: &Record, status: Status, pid: Option<i32>) -> Result<Vec<u8>> {
+    let problem = |error| Error::new(ErrorKind::Host, format!("describe the state: {error}"));
+    serde_json::to_vec(&state(record, status, pid)).map_err(problem)
+}

@@ -1,0 +1,456 @@
+//! `create` and `run`: from a bundle to a container.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use oci_spec::runtime::Spec;
+use runtime_init::Rendezvous;
+
+use crate::builder::{CgroupDriver, Stdio, Wishes, absolute};
+use crate::bundle::Bundle;
+use crate::cgroup::Cgroup;
+use crate::container::{Container, Status};
+use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::facts::HostFacts;
+use crate::hooks::{self, Kind};
+use crate::launch::{Handover, Init, Progress};
+use crate::plan::{self, Options, Plan};
+use crate::state::{self, Directory, ProcessId, Record};
+use crate::{home, id_mappings, process_hook, sources, sys};
+
+/// Creates a container.
+///
+/// ```no_run
+/// use runtime_core::{Bundle, Container};
+///
+/// let bundle = Bundle::load("/srv/bundles/web")?;
+/// let container = Container::builder("web", bundle).state_root("/run/bareboat").create()?;
+/// container.start()?;
+/// # Ok::<(), runtime_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct ContainerBuilder {
+    id: String,
+    bundle: Bundle,
+    state_root: PathBuf,
+    wishes: Wishes,
+    driver: CgroupDriver,
+    options: Options,
+}
+
+/// Where containers are kept unless the caller says otherwise.
+pub const DEFAULT_STATE_ROOT: &str = "/run/bareboat";
+
+impl ContainerBuilder {
+    pub(crate) fn new(id: String, bundle: Bundle) -> Self {
+        let options = Options {
+            id: id.clone(),
+            bundle: bundle.path().to_owned(),
+            ..Options::default()
+        };
+        ContainerBuilder {
+            id,
+            bundle,
+            state_root: DEFAULT_STATE_ROOT.into(),
+            wishes: Wishes::default(),
+            driver: CgroupDriver::default(),
+            options,
+        }
+    }
+
+    /// The directory under which the container's state is kept; `/run/bareboat` unless set.
+    pub fn state_root(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state_root = path.into();
+        self
+    }
+
+    /// The standard streams of the container's process.
+    pub fn stdio(mut self, stdio: Stdio) -> Self {
+        self.wishes.stdio = stdio;
+        self
+    }
+
+    /// A unix socket to which the terminal's master is sent, when `process.terminal` is set. Without one the master is
+    /// had by [`Container::take_console`].
+    pub fn console_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.wishes.console_socket = Some(path.into());
+        self
+    }
+
+    /// A file into which the pid of the container's process is written.
+    pub fn pid_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.wishes.pid_file = Some(path.into());
+        self
+    }
+
+    /// How many of the caller's descriptors after the three standard streams the process inherits.
+    pub fn preserve_fds(mut self, count: u32) -> Self {
+        self.wishes.preserved = count;
+        self
+    }
+
+    /// Environment variables that the process gets in addition, `NAME=value`; LISTEN_FDS for one.
+    pub fn extra_environment(mut self, variables: impl IntoIterator<Item = String>) -> Self {
+        self.options.extra_environment.extend(variables);
+        self
+    }
+
+    /// Moves the root over `/` instead of pivoting into it: for hosts that run from an initramfs.
+    pub fn no_pivot(mut self, no_pivot: bool) -> Self {
+        self.options.no_pivot = no_pivot;
+        self
+    }
+
+    /// Keeps the caller's session keyring.
+    pub fn no_new_keyring(mut self, no_new_keyring: bool) -> Self {
+        self.options.no_new_keyring = no_new_keyring;
+        self
+    }
+
+    /// Who manages the cgroup.
+    pub fn cgroup_driver(mut self, driver: CgroupDriver) -> Self {
+        self.driver = driver;
+        self
+    }
+
+    /// What [`ContainerBuilder::create`] would do, without doing anything.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidConfig`] or [`ErrorKind::Unsupported`], with the JSON pointer of what cannot be honoured.
+    pub fn plan(&self) -> Result<Plan> {
+        plan::compile_with(self.bundle.spec(), &HostFacts::read()?, &self.options)
+    }
+
+    /// Creates the container. Its process waits for [`Container::start`].
+    ///
+    /// # Errors
+    ///
+    /// When anything fails; nothing is left behind then. [`Error::kind`] tells whether it was the configuration, the
+    /// host, a hook, or the user's program.
+    pub fn create(self) -> Result<Container> {
+        let id = self.id.clone();
+        self.make()
+            .map_err(|error| error.context(format_args!("create {id}")))
+    }
+
+    /// Creates the container and starts it, in one go.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ContainerBuilder::create`] and [`Container::start`].
+    pub fn run(mut self) -> Result<Container> {
+        let id = self.id.clone();
+        // startContainer hooks run between the two.
+        let has_hooks = hooks::of(self.bundle.spec(), Kind::StartContainer)
+            .next()
+            .is_some();
+        self.options.start_at_once = !has_hooks;
+        let container = self
+            .make()
+            .map_err(|error| error.context(format_args!("run {id}")))?;
+        let started = if has_hooks {
+            container.start()
+        } else {
+            container.run_poststart_hooks()
+        };
+        match started {
+            Ok(()) => Ok(container),
+            Err(error) => {
+                let _ = container.delete(true);
+                Err(error)
+            }
+        }
+    }
+
+    fn make(mut self) -> Result<Container> {
+        state::check_id(&self.id)?;
+        self.driver.check()?;
+        self.wishes.check()?;
+        self.state_root = absolute(&self.state_root)?;
+        let facts = HostFacts::read()?;
+        if let (Some(process), Some(root)) =
+            (self.bundle.spec().process(), self.bundle.spec().root())
+        {
+            self.options.home = home::of(process, &self.bundle.path().join(root.path()));
+        }
+        let plan = plan::compile_with(self.bundle.spec(), &facts, &self.options)?;
+        let directory = Directory::create(&self.state_root, &self.id)?;
+        let mut creation = Creation {
+            builder: &self,
+            facts: &facts,
+            plan,
+            directory,
+            cgroup: None,
+            init: None,
+            console: None,
+        };
+        match creation.run() {
+            Ok(record) => Ok(Container::new(
+                self.state_root.clone(),
+                record,
+                creation.console.take(),
+            )),
+            Err(error) => Err(creation.undo(error)),
+        }
+    }
+
+    fn record(&self) -> Record {
+        let spec = self.bundle.spec();
+        let root = spec
+            .root()
+            .as_ref()
+            .map(|root| self.bundle.path().join(root.path()));
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Record {
+            oci_version: spec.version().clone(),
+            id: self.id.clone(),
+            bundle: self.bundle.path().to_owned(),
+            rootfs: root.unwrap_or_default(),
+            created: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
+            owner: rustix::process::geteuid().as_raw(),
+            annotations: spec.annotations().clone().unwrap_or_default(),
+            init: None,
+            cgroup: None,
+            namespaces: 0,
+            no_pivot: self.options.no_pivot,
+            no_new_keyring: self.options.no_new_keyring,
+            extra_environment: self.options.extra_environment.clone(),
+            home: self.options.home.clone(),
+        }
+    }
+}
+
+/// A container in the making: what there is of it by now, to go on with or to undo.
+struct Creation<'a> {
+    builder: &'a ContainerBuilder,
+    facts: &'a HostFacts,
+    plan: Plan,
+    directory: Directory,
+    cgroup: Option<Cgroup>,
+    init: Option<Init>,
+    /// The terminal's master, unless it went to a console socket.
+    console: Option<OwnedFd>,
+}
+
+impl Creation<'_> {
+    /// Everything that the host does, in order.
+    fn run(&mut self) -> Result<Record> {
+        let mut record = self.builder.record();
+        record.namespaces = namespaces(self.builder.bundle.spec());
+        self.directory.write_config(self.builder.bundle.text())?;
+        self.make_cgroup(&mut record)?;
+        self.directory.write(&record)?;
+        self.start_init()?;
+        loop {
+            match self.progress()? {
+                Progress::Reached(Rendezvous::IdMaps) => self.write_id_maps()?,
+                Progress::Reached(Rendezvous::CreateHooks) => self.run_create_hooks(&record)?,
+                Progress::Reached(Rendezvous::Ready) => {
+                    self.ready(&mut record)?;
+                    break;
+                }
+                Progress::Done => {
+                    return Err(Error::new(
+                        ErrorKind::Setup,
+                        "the init ended without a word",
+                    ));
+                }
+            }
+            self.init()?.go()?;
+        }
+        self.init()?.go()?;
+        if self.builder.options.start_at_once {
+            self.progress()?;
+        }
+        Ok(record)
+    }
+
+    fn init(&self) -> Result<&Init> {
+        self.init
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Host, "there is no init"))
+    }
+
+    fn progress(&mut self) -> Result<Progress> {
+        let init = self
+            .init
+            .as_mut()
+            .ok_or_else(|| Error::new(ErrorKind::Host, "there is no init"))?;
+        init.progress(&self.plan)
+    }
+
+    fn make_cgroup(&mut self, record: &mut Record) -> Result<()> {
+        let Some(plan) = &self.plan.cgroup else {
+            return Ok(());
+        };
+        let cgroup = plan.create().map_err(crate::cgroup_error)?;
+        self.cgroup = Some(cgroup.clone());
+        record.cgroup = Some(cgroup);
+        Ok(())
+    }
+
+    fn start_init(&mut self) -> Result<()> {
+        let wishes = &self.builder.wishes;
+        let mut context = sources::Context::default();
+        let mut cgroup = None;
+        if let Some(made) = &self.cgroup {
+            context.tasks = made
+                .task_files()
+                .host(|| "open the cgroup's tasks".to_owned())?;
+            cgroup = made.v2_directory().host(|| "open the cgroup".to_owned())?;
+        }
+        if !self.builder.options.start_at_once {
+            context.listener = Some(self.directory.listen()?);
+        }
+        let slots = sources::open(&self.plan, context)?;
+        let mut null = None;
+        let handover = Handover {
+            stdio: wishes.stdio.streams(&mut null)?,
+            preserved: wishes.preserved,
+            cgroup: cgroup.as_ref().map(OwnedFd::as_fd),
+            directory: self.directory.path(),
+        };
+        let init = Init::start(&self.plan, &slots, &handover)?;
+        tracing::debug!(pid = init.pid(), "the init runs");
+        let pid = init.pid();
+        self.init = Some(init);
+        set_oom_score_adj(&self.plan, pid)
+    }
+
+    fn write_id_maps(&self) -> Result<()> {
+        let Some(maps) = &self.plan.id_mappings else {
+            return Ok(());
+        };
+        let pid = self.init()?.pid();
+        let write = |file: &str, text: String| {
+            let path = format!("/proc/{pid}/{file}");
+            let attempt = || format!("write {path}");
+            std::fs::write(&path, text).map_err(|cause| {
+                let pointer = if file == "uid_map" {
+                    "/linux/uidMappings"
+                } else {
+                    "/linux/gidMappings"
+                };
+                Error::io(ErrorKind::Setup, attempt(), cause).at(pointer)
+            })
+        };
+        if self.facts.uid != 0 {
+            write("setgroups", "deny".to_owned())?;
+        }
+        write("uid_map", id_mappings::map_text(&maps.users))?;
+        write("gid_map", id_mappings::map_text(&maps.groups))
+    }
+
+    /// The hooks between the namespaces and the new root: the first two kinds in the runtime's namespaces, the third in
+    /// the container's.
+    fn run_create_hooks(&self, record: &Record) -> Result<()> {
+        let spec = self.builder.bundle.spec();
+        let init = self.init()?;
+        let state = crate::container::state_json(record, Status::Creating, Some(init.pid()))?;
+        for kind in [Kind::Prestart, Kind::CreateRuntime] {
+            for hook in hooks::of(spec, kind) {
+                hook.run(&state, &record.bundle)?;
+            }
+        }
+        let place = process_hook::Place {
+            spec,
+            facts: self.facts,
+            record,
+            pidfd: init.pidfd(),
+            directory: self.directory.path(),
+        };
+        hooks::of(spec, Kind::CreateContainer).try_for_each(|hook| place.run(&hook, &state))
+    }
+
+    /// All is done that can fail for the configuration's sake: limits, state, pid file.
+    fn ready(&mut self, record: &mut Record) -> Result<()> {
+        let pid = self.init()?.pid();
+        let master = self.init.as_mut().and_then(Init::take_console);
+        self.console = self.builder.wishes.deliver_console(master)?;
+        set_rlimits(&self.plan, pid)?;
+        let process =
+            ProcessId::of(pid).host(|| format!("read the start time of process {pid}"))?;
+        record.init = Some(process);
+        self.directory.write(record)?;
+        self.builder.wishes.write_pid_file(pid)
+    }
+
+    /// Takes everything back, and gives the error that was the reason.
+    fn undo(&mut self, error: Error) -> Error {
+        let mut error = error;
+        if let Some(init) = &self.init {
+            init.kill();
+        }
+        if let Some(cgroup) = &self.cgroup {
+            let _ = cgroup.kill_all(libc::SIGKILL);
+            if let Err(cause) = cgroup.remove() {
+                tracing::warn!("the cgroup of {} is left behind: {cause}", self.builder.id);
+            }
+        }
+        if self.init.is_some() {
+            self.run_poststop_hooks();
+            self.builder.wishes.remove_pid_file();
+        }
+        if let Err(cause) = self.directory.remove() {
+            tracing::warn!("{cause}");
+            error = error.context("and the state directory is left behind");
+        }
+        error
+    }
+
+    fn run_poststop_hooks(&self) {
+        let record = self.builder.record();
+        let spec = self.builder.bundle.spec();
+        let Ok(state) = crate::container::state_json(&record, Status::Stopped, None) else {
+            return;
+        };
+        for hook in hooks::of(spec, Kind::Poststop) {
+            if let Err(error) = hook.run(&state, &record.bundle) {
+                tracing::warn!("{error}");
+            }
+        }
+    }
+}
+
+/// The namespaces that the container has for itself or shares with another, as those who join it later need them.
+fn namespaces(spec: &Spec) -> u32 {
+    let list = spec
+        .linux()
+        .as_ref()
+        .and_then(|linux| linux.namespaces().as_ref());
+    list.into_iter().flatten().fold(0, |all, namespace| {
+        all | crate::namespaces::flag(namespace.typ())
+    })
+}
+
+/// `process.oomScoreAdj`, of the process and what it starts.
+pub(crate) fn set_oom_score_adj(plan: &Plan, pid: i32) -> Result<()> {
+    let Some((origin, value)) = &plan.oom_score_adj else {
+        return Ok(());
+    };
+    let path = format!("/proc/{pid}/oom_score_adj");
+    let written = std::fs::write(&path, value.to_string());
+    written.map_err(|cause| {
+        Error::io(ErrorKind::Setup, format!("write {value} to {path}"), cause)
+            .at(origin.to_string())
+    })
+}
+
+/// `process.rlimits`, once the process needs no more than they allow.
+pub(crate) fn set_rlimits(plan: &Plan, pid: i32) -> Result<()> {
+    plan.rlimits.iter().try_for_each(|limit| {
+        let set = sys::set_rlimit(pid, limit.resource, limit.soft, limit.hard);
+        set.map_err(|cause: io::Error| {
+            let attempt = format!(
+                "set limit {} to {} (hard {})",
+                limit.resource, limit.soft, limit.hard
+            );
+            Error::io(ErrorKind::Setup, attempt, cause).at(limit.origin.to_string())
+        })
+    })
+}

@@ -1,0 +1,278 @@
+//! `exec`: one more process in a running container.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use oci_spec::runtime::Process;
+
+use crate::builder::{Stdio, Wishes};
+use crate::container::{Container, Status};
+use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::facts::HostFacts;
+use crate::launch::{Handover, Init, Progress};
+use crate::plan::{self, Options};
+use crate::{create, home, sources, sys};
+
+/// Starts a process in a container, in its namespaces and cgroup.
+///
+/// ```no_run
+/// use runtime_core::Container;
+///
+/// let container = Container::load("/run/bareboat", "web")?;
+/// let mut process = container.spec()?.process().clone().unwrap_or_default();
+/// process.set_args(Some(vec!["ps".into()]));
+/// let status = container.exec(process).spawn()?.wait()?;
+/// assert_eq!(status.code(), 0);
+/// # Ok::<(), runtime_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct ExecBuilder<'a> {
+    container: &'a Container,
+    process: Process,
+    wishes: Wishes,
+    extra_environment: Vec<String>,
+    ignore_paused: bool,
+}
+
+impl<'a> ExecBuilder<'a> {
+    pub(crate) fn new(container: &'a Container, process: Process) -> Self {
+        let (wishes, extra_environment) = Default::default();
+        ExecBuilder {
+            container,
+            process,
+            wishes,
+            extra_environment,
+            ignore_paused: false,
+        }
+    }
+
+    /// The standard streams of the process.
+    pub fn stdio(mut self, stdio: Stdio) -> Self {
+        self.wishes.stdio = stdio;
+        self
+    }
+
+    /// A unix socket to which the terminal's master is sent, when the process asks for one.
+    pub fn console_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.wishes.console_socket = Some(path.into());
+        self
+    }
+
+    /// A file into which the pid of the process is written.
+    pub fn pid_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.wishes.pid_file = Some(path.into());
+        self
+    }
+
+    /// How many of the caller's descriptors after the three standard streams the process inherits.
+    pub fn preserve_fds(mut self, count: u32) -> Self {
+        self.wishes.preserved = count;
+        self
+    }
+
+    /// Environment variables that the process gets in addition, `NAME=value`.
+    pub fn extra_environment(mut self, variables: impl IntoIterator<Item = String>) -> Self {
+        self.extra_environment.extend(variables);
+        self
+    }
+
+    /// Starts the process in a paused container too, where it waits until that is resumed.
+    pub fn ignore_paused(mut self, ignore: bool) -> Self {
+        self.ignore_paused = ignore;
+        self
+    }
+
+    /// Starts the process.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotRunning`] or [`ErrorKind::InvalidState`] when the container has stopped or is paused,
+    /// [`ErrorKind::Program`] when the program cannot be executed, or as for
+    /// [`ContainerBuilder::create`](crate::ContainerBuilder::create).
+    pub fn spawn(self) -> Result<TenantProcess> {
+        let id = self.container.id().to_owned();
+        self.start()
+            .map_err(|error| error.context(format_args!("exec in {id}")))
+    }
+
+    fn start(self) -> Result<TenantProcess> {
+        self.wishes.check()?;
+        self.check_status()?;
+        let facts = HostFacts::read()?;
+        let pidfd = self.container.pidfd()?;
+        let record = self.container.record();
+        let root = PathBuf::from(format!(
+            "/proc/{}/root",
+            self.container.pid().unwrap_or_default()
+        ));
+        let options = Options {
+            id: record.id.clone(),
+            bundle: record.bundle.clone(),
+            start_at_once: true,
+            extra_environment: self.extra_environment.clone(),
+            home: home::of(&self.process, &root),
+            ..Options::default()
+        };
+        let spec = self.container.spec()?;
+        let hierarchies = record
+            .cgroup
+            .as_ref()
+            .map_or(0, |cgroup| cgroup.task_file_count());
+        let plan = plan::tenant(
+            &spec,
+            &self.process,
+            &facts,
+            &options,
+            hierarchies,
+            record.namespaces,
+        )?;
+        let mut init = self.start_init(&plan, pidfd.as_fd())?;
+        match self.attend(&mut init, &plan) {
+            Ok(console) => Ok(TenantProcess {
+                pid: init.pid(),
+                pidfd: init.into_pidfd(),
+                console,
+            }),
+            Err(error) => {
+                init.kill();
+                self.wishes.remove_pid_file();
+                Err(error)
+            }
+        }
+    }
+
+    fn check_status(&self) -> Result<()> {
+        let refuse = |problem: &str| Err(Error::new(ErrorKind::InvalidState, problem));
+        match self.container.status()? {
+            Status::Stopped => Err(Error::new(
+                ErrorKind::NotRunning,
+                "cannot exec in a stopped container",
+            )),
+            Status::Creating => refuse("cannot exec in a container that is being created"),
+            Status::Paused if !self.ignore_paused => {
+                refuse("cannot exec in a paused container (use --ignore-paused to override)")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn start_init(&self, plan: &plan::Plan, pidfd: BorrowedFd<'_>) -> Result<Init> {
+        let mut context = sources::Context {
+            init: Some(pidfd),
+            ..sources::Context::default()
+        };
+        let mut born_in = None;
+        if let Some(cgroup) = &self.container.record().cgroup {
+            context.tasks = cgroup
+                .task_files()
+                .host(|| "open the cgroup's tasks".to_owned())?;
+            born_in = cgroup
+                .v2_directory()
+                .host(|| "open the cgroup".to_owned())?;
+        }
+        let slots = sources::open(plan, context)?;
+        let mut null = None;
+        let handover = Handover {
+            stdio: self.wishes.stdio.streams(&mut null)?,
+            preserved: self.wishes.preserved,
+            cgroup: born_in.as_ref().map(OwnedFd::as_fd),
+            directory: &self.container.directory(),
+        };
+        Init::start(plan, &slots, &handover)
+    }
+
+    /// The host's part: the same few things as for a container's first process. Gives the terminal's master.
+    fn attend(&self, init: &mut Init, plan: &plan::Plan) -> Result<Option<OwnedFd>> {
+        create::set_oom_score_adj(plan, init.pid())?;
+        let mut console = None;
+        while let Progress::Reached(_) = init.progress(plan)? {
+            console = self.wishes.deliver_console(init.take_console())?;
+            create::set_rlimits(plan, init.pid())?;
+            self.wishes.write_pid_file(init.pid())?;
+            init.go()?;
+        }
+        Ok(console)
+    }
+}
+
+/// A process that was started in a container; a child of the calling process.
+#[derive(Debug)]
+pub struct TenantProcess {
+    pid: i32,
+    pidfd: OwnedFd,
+    console: Option<OwnedFd>,
+}
+
+impl TenantProcess {
+    /// The host's pid.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// A descriptor of the process, readable once it has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Host`] when the caller can have no more descriptors.
+    pub fn pidfd(&self) -> Result<OwnedFd> {
+        self.pidfd
+            .try_clone()
+            .host(|| format!("copy the pidfd of process {}", self.pid))
+    }
+
+    /// The terminal's master, when the process asked for a terminal and no console socket was given. It is had once.
+    pub fn take_console(&mut self) -> Option<OwnedFd> {
+        self.console.take()
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotRunning`] when it has ended.
+    pub fn kill(&self, signal: i32) -> Result<()> {
+        let sent = sys::pidfd_send_signal(self.pidfd.as_fd(), signal);
+        sent.map_err(|cause| {
+            Error::io(
+                ErrorKind::NotRunning,
+                format!("signal process {}", self.pid),
+                cause,
+            )
+        })
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Host`] when somebody else has waited for it.
+    pub fn wait(&self) -> Result<ExitStatus> {
+        ExitStatus::of_child(self.pid)
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExitStatus(i32);
+
+impl ExitStatus {
+    pub(crate) fn of_child(pid: i32) -> Result<ExitStatus> {
+        sys::wait(pid)
+            .map(ExitStatus)
+            .host(|| format!("wait for process {pid}"))
+    }
+
+    /// Its exit code, or 128 and the number of the signal that ended it.
+    pub fn code(self) -> i32 {
+        if libc::WIFSIGNALED(self.0) {
+            128 + libc::WTERMSIG(self.0)
+        } else {
+            libc::WEXITSTATUS(self.0)
+        }
+    }
+
+    /// The signal that ended it, if one did.
+    pub fn signal(self) -> Option<i32> {
+        libc::WIFSIGNALED(self.0).then(|| libc::WTERMSIG(self.0))
+    }
+}

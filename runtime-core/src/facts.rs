@@ -1,0 +1,69 @@
+//! What compiling a plan has to know of the host: read once, passed in, so that compiling stays pure.
+
+use std::sync::OnceLock;
+
+use crate::cgroup::Layout;
+use crate::error::{Attempt, Result};
+
+/// What is true of the host that a plan is compiled for.
+#[derive(Clone, Debug)]
+pub struct HostFacts {
+    /// The cgroup hierarchies.
+    pub cgroups: Layout,
+    /// The effective user of the caller; a plan for anyone but 0 is a rootless one.
+    pub uid: u32,
+    /// The effective group of the caller.
+    pub gid: u32,
+    /// The highest capability that the kernel knows (`/proc/sys/kernel/cap_last_cap`).
+    pub last_capability: u32,
+    /// Capabilities that the caller may pass on: its bounding set, bit by number.
+    pub bounding_set: u64,
+}
+
+impl HostFacts {
+    /// Reads the facts of this host.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::ErrorKind::Host`] when `/proc` cannot be read.
+    pub fn read() -> Result<HostFacts> {
+        Ok(HostFacts {
+            cgroups: Layout::detect().host(|| "read the cgroup hierarchies".to_owned())?,
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            last_capability: last_capability(),
+            bounding_set: bounding_set(),
+        })
+    }
+
+    /// The facts of a host as most are: root, cgroup version 2, a recent kernel. For examples, tests and fuzzing.
+    pub fn typical() -> HostFacts {
+        HostFacts {
+            cgroups: Layout::parse(
+                "29 23 0:26 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime - cgroup2 cgroup2 rw\n",
+                "0::/\n",
+            ),
+            uid: 0,
+            gid: 0,
+            last_capability: 40,
+            bounding_set: (1 << 41) - 1,
+        }
+    }
+}
+
+/// The bounding set ends where the kernel stops knowing capabilities, so one system call for each tells both.
+fn bounding_set() -> u64 {
+    (0..=last_capability())
+        .filter(|&number| crate::sys::is_in_bounding_set(number).unwrap_or(false))
+        .fold(0, |set, number| set | 1 << number)
+}
+
+fn last_capability() -> u32 {
+    static LAST: OnceLock<u32> = OnceLock::new();
+    *LAST.get_or_init(|| {
+        (0..64)
+            .take_while(|&number| crate::sys::is_in_bounding_set(number).is_some())
+            .last()
+            .unwrap_or(40)
+    })
+}

@@ -1,0 +1,247 @@
+//! `hooks`: programs of the engine's that run at points of a container's life (config.md, "POSIX-platform Hooks").
+
+use std::ffi::CString;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use oci_spec::runtime::{Hook as SpecHook, Hooks, Spec};
+use runtime_init::{Rendezvous, Step, TextList};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::memfd;
+use crate::plan::{Builder, Origin, c_string, text_list};
+use crate::process::environment;
+
+/// One of the six kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Prestart,
+    CreateRuntime,
+    CreateContainer,
+    StartContainer,
+    Poststart,
+    Poststop,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Prestart => "prestart",
+            Kind::CreateRuntime => "createRuntime",
+            Kind::CreateContainer => "createContainer",
+            Kind::StartContainer => "startContainer",
+            Kind::Poststart => "poststart",
+            Kind::Poststop => "poststop",
+        }
+    }
+
+    #[allow(
+        deprecated,
+        reason = "prestart is deprecated for those who write configurations, and required of runtimes"
+    )]
+    fn list(self, hooks: &Hooks) -> &[SpecHook] {
+        match self {
+            Kind::Prestart => hooks.prestart(),
+            Kind::CreateRuntime => hooks.create_runtime(),
+            Kind::CreateContainer => hooks.create_container(),
+            Kind::StartContainer => hooks.start_container(),
+            Kind::Poststart => hooks.poststart(),
+            Kind::Poststop => hooks.poststop(),
+        }
+        .as_deref()
+        .unwrap_or_default()
+    }
+}
+
+/// A hook with its place in the configuration.
+pub(crate) struct Hook<'a> {
+    pointer: String,
+    hook: &'a SpecHook,
+}
+
+/// The hooks of a kind, in order.
+pub(crate) fn of(spec: &Spec, kind: Kind) -> impl Iterator<Item = Hook<'_>> {
+    let list = spec
+        .hooks()
+        .as_ref()
+        .map(|hooks| kind.list(hooks))
+        .unwrap_or_default();
+    list.iter().enumerate().map(move |(number, hook)| {
+        let pointer = format!("/hooks/{}/{number}", kind.name());
+        Hook { pointer, hook }
+    })
+}
+
+/// Lets the runtime run the hooks that come after the namespaces and mounts and before the root is changed.
+pub(crate) fn rendezvous(plan: &mut Builder<'_>) {
+    let kinds = [Kind::Prestart, Kind::CreateRuntime, Kind::CreateContainer];
+    if let Some(first) = kinds
+        .into_iter()
+        .find_map(|kind| of(plan.spec, kind).next())
+    {
+        plan.step(first.origin(), &Step::Wait(Rendezvous::CreateHooks));
+    }
+}
+
+/// Refuses hooks that could never run.
+pub(crate) fn check(spec: &Spec) -> Result<()> {
+    let kinds = [
+        Kind::Prestart,
+        Kind::CreateRuntime,
+        Kind::CreateContainer,
+        Kind::StartContainer,
+        Kind::Poststart,
+        Kind::Poststop,
+    ];
+    for hook in kinds.into_iter().flat_map(|kind| of(spec, kind)) {
+        if !hook.hook.path().is_absolute() {
+            let problem = format!("{:?} is not an absolute path", hook.hook.path().display());
+            return Err(Error::config(format!("{}/path", hook.pointer), problem));
+        }
+        if hook.hook.timeout().is_some_and(|seconds| seconds <= 0) {
+            return Err(Error::config(
+                format!("{}/timeout", hook.pointer),
+                "a timeout is more than 0 seconds",
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Hook<'_> {
+    pub(crate) fn origin(&self) -> Origin {
+        Origin::Pointer(self.pointer.clone())
+    }
+
+    /// Puts the program into a plan for the container's namespaces.
+    pub(crate) fn arguments(&self, plan: &mut Builder<'_>) -> Result<()> {
+        let path = self.hook.path().as_os_str().as_encoded_bytes();
+        let path = c_string(&format!("{}/path", self.pointer), path)?;
+        plan.plan.arguments = match self.hook.args().as_deref() {
+            None | Some([]) => vec![path.clone()],
+            Some(arguments) => {
+                let list = arguments
+                    .iter()
+                    .map(|text| c_string(&format!("{}/args", self.pointer), text.as_str()));
+                list.collect::<Result<Vec<CString>>>()?
+            }
+        };
+        let variables = self.hook.env().as_deref().unwrap_or_default();
+        plan.plan.environment = environment(variables, &format!("{}/env", self.pointer), &[])?;
+        let list = text_list([path.as_c_str()]);
+        plan.step(
+            self.origin(),
+            &Step::FindProgram {
+                candidates: TextList::new(&list),
+            },
+        );
+        Ok(())
+    }
+
+    /// Runs the hook in the runtime's namespaces, with the container's state on its standard input.
+    pub(crate) fn run(&self, state: &[u8], bundle: &Path) -> Result<()> {
+        let failed = |attempt: &str, cause: std::io::Error| {
+            Error::io(
+                ErrorKind::Hook,
+                format!("{attempt} {}", self.hook.path().display()),
+                cause,
+            )
+            .at(self.pointer.clone())
+        };
+        let output =
+            memfd::file(c"hook-output", &[]).map_err(|cause| failed("make a buffer for", cause))?;
+        let input = memfd::file(c"hook-input", state)
+            .map_err(|cause| failed("make a buffer for", cause))?;
+        let mut command = Command::new(self.hook.path());
+        if let Some((name, arguments)) = self
+            .hook
+            .args()
+            .as_deref()
+            .and_then(<[String]>::split_first)
+        {
+            command.arg0(name).args(arguments);
+        }
+        command.env_clear().current_dir(bundle).process_group(0);
+        for variable in self.hook.env().as_deref().unwrap_or_default() {
+            if let Some((name, value)) = variable.split_once('=') {
+                command.env(name, value);
+            }
+        }
+        let streams = output
+            .try_clone()
+            .and_then(|copy| Ok((copy, output.try_clone()?)));
+        let (stdout, stderr) = streams.map_err(|cause| failed("make a buffer for", cause))?;
+        command
+            .stdin(input)
+            .stdout(Stdio::from(stdout))
+            .stderr(Stdio::from(stderr));
+        let mut child = command.spawn().map_err(|cause| failed("execute", cause))?;
+        let pid = Pid::from_child(&child);
+        let pidfd =
+            pidfd_open(pid, PidfdFlags::empty()).map_err(|cause| failed("watch", cause.into()))?;
+        let in_time = self.wait(pidfd.as_fd(), pid);
+        let status = child.wait().map_err(|cause| failed("wait for", cause))?;
+        in_time?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(self.failure(&status.to_string(), &output))
+        }
+    }
+
+    /// Waits until the hook ended; one that takes too long is killed, with all that it started in its process group.
+    pub(crate) fn wait(&self, pidfd: BorrowedFd<'_>, pid: Pid) -> Result<()> {
+        let seconds = self.hook.timeout();
+        let limit = seconds
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .map(Duration::from_secs);
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let mut descriptors = [PollFd::new(&pidfd, PollFlags::IN)];
+        loop {
+            match poll(&mut descriptors, limit.as_ref()) {
+                Err(rustix::io::Errno::INTR) => {}
+                Ok(0) => break,
+                _ => return Ok(()),
+            }
+        }
+        let _ = kill_process_group(pid, Signal::KILL);
+        let problem = format!(
+            "{} did not end within {} seconds",
+            self.hook.path().display(),
+            seconds.unwrap_or_default()
+        );
+        Err(Error::new(ErrorKind::Hook, problem).at(self.pointer.clone()))
+    }
+
+    /// The error of a hook that ended badly, with the end of what it printed.
+    pub(crate) fn failure(&self, status: &str, output: &impl AsFd) -> Error {
+        let printed = memfd::tail(output.as_fd(), 1024);
+        let printed = printed.trim().replace('\n', "; ");
+        let mut problem = format!("{} failed: {status}", self.hook.path().display());
+        if !printed.is_empty() {
+            problem = format!("{problem}: {printed}");
+        }
+        Error::new(ErrorKind::Hook, problem).at(self.pointer.clone())
+    }
+}
+
+/// The standard streams of a hook that the init starts.
+pub(crate) struct Streams {
+    pub(crate) input: OwnedFd,
+    pub(crate) output: OwnedFd,
+}
+
+impl Streams {
+    pub(crate) fn new(state: &[u8]) -> Result<Streams> {
+        let failed = |cause| Error::io(ErrorKind::Host, "make a buffer for a hook", cause);
+        Ok(Streams {
+            input: memfd::file(c"hook-input", state).map_err(failed)?.into(),
+            output: memfd::file(c"hook-output", &[]).map_err(failed)?.into(),
+        })
+    }
+}

@@ -1,0 +1,274 @@
+//! Starts the init with a plan, and takes part in it: what the host has to do while the container is made.
+
+use std::ffi::CString;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use runtime_init::{CONTROL, GO, Operation, Rendezvous, Report, ReportKind, Step};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags,
+    SocketType, recvmsg, send, socketpair,
+};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::plan::{self, Plan};
+use crate::{memfd, sys};
+
+/// What the caller hands over to the process that is started.
+pub(crate) struct Handover<'a> {
+    pub(crate) stdio: [BorrowedFd<'a>; 3],
+    /// So many of the caller's descriptors after the standard streams stay open.
+    pub(crate) preserved: u32,
+    /// The cgroup (version 2) that the process is born in.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
+    /// The state directory, for a host that has no executable memfds.
+    pub(crate) directory: &'a Path,
+}
+
+/// A running init, seen from the host.
+#[derive(Debug)]
+pub(crate) struct Init {
+    control: OwnedFd,
+    pidfd: OwnedFd,
+    pid: i32,
+    /// Whether it still has to clone itself once more.
+    forks: bool,
+    console: Option<OwnedFd>,
+}
+
+/// What the init waits for, or how it ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Reached(Rendezvous),
+    /// The control socket is closed: the user's program runs, or the init is waiting for `start`.
+    Done,
+}
+
+impl Init {
+    /// Starts the init with the plan. `slots` are the plan's, but for the control socket.
+    pub(crate) fn start(plan: &Plan, slots: &[OwnedFd], handover: &Handover<'_>) -> Result<Init> {
+        let (control, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .host(|| "make the control socket".to_owned())?;
+        let encoded =
+            memfd::sealed(c"bareboat-plan", &plan.encode()).host(|| "write the plan".to_owned())?;
+        let program =
+            memfd::init(handover.directory).host(|| "make the init's program".to_owned())?;
+
+        let first = 3 + i32::try_from(handover.preserved).unwrap_or(i32::MAX - 3);
+        let number = CString::new(first.to_string()).unwrap_or_default();
+        let arguments = [runtime_init::INIT_NAME, number.as_c_str()];
+        let arguments: Vec<_> = arguments
+            .into_iter()
+            .chain(plan.arguments.iter().map(CString::as_c_str))
+            .collect();
+        let environment: Vec<_> = plan.environment.iter().map(CString::as_c_str).collect();
+        debug_assert_eq!(
+            CONTROL.0, 0,
+            "the control socket comes right after the plan"
+        );
+        let descriptors: Vec<_> = [encoded.as_fd(), theirs.as_fd()]
+            .into_iter()
+            .chain(slots.iter().map(AsFd::as_fd))
+            .collect();
+
+        let (pid, pidfd) = sys::spawn(&sys::Start {
+            init: program.as_fd(),
+            arguments: &arguments,
+            environment: &environment,
+            stdio: handover.stdio,
+            descriptors: &descriptors,
+            first,
+            namespaces: plan.clone_flags,
+            cgroup: handover.cgroup,
+        })
+        .map_err(|cause| start_error(plan, cause))?;
+        Ok(Init {
+            control,
+            pidfd,
+            pid,
+            forks: plan.forks,
+            console: None,
+        })
+    }
+
+    /// The host's pid of the process; until it has cloned itself once more, that of its maker.
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    pub(crate) fn into_pidfd(self) -> OwnedFd {
+        self.pidfd
+    }
+
+    /// The terminal's master, once the init has sent it.
+    pub(crate) fn take_console(&mut self) -> Option<OwnedFd> {
+        self.console.take()
+    }
+
+    /// Waits until the init reaches its next rendezvous or is done.
+    pub(crate) fn progress(&mut self, plan: &Plan) -> Result<Progress> {
+        let mut reached = None;
+        loop {
+            // A child may be faster than the word of its maker: nothing goes on before its pid is known.
+            if let Some(rendezvous) = reached.filter(|_| !self.forks) {
+                return Ok(Progress::Reached(rendezvous));
+            }
+            let Some(message) =
+                receive(self.control.as_fd()).host(|| "hear from the init".to_owned())?
+            else {
+                return self.closed();
+            };
+            match message.report.kind {
+                ReportKind::Failed => return Err(step_error(plan, message.report)),
+                ReportKind::Console => self.console = message.descriptor,
+                ReportKind::Forked => self.follow(message.report.value)?,
+                ReportKind::Reached => match plan.step(message.report.step as usize) {
+                    Some((_, Step::Wait(rendezvous))) => reached = Some(rendezvous),
+                    _ => {
+                        return Err(Error::new(
+                            ErrorKind::Host,
+                            "the init waits at a step that is none of waiting",
+                        ));
+                    }
+                },
+            }
+        }
+    }
+
+    /// Lets the init go on.
+    pub(crate) fn go(&self) -> Result<()> {
+        send(&self.control, &[GO], SendFlags::NOSIGNAL)
+            .map(drop)
+            .host(|| "let the init go on".to_owned())
+    }
+
+    /// Takes the init's child, which is the caller's own too, for the init from now on.
+    fn follow(&mut self, child: i32) -> Result<()> {
+        let maker = self.pid;
+        let pid = Pid::from_raw(child)
+            .ok_or_else(|| Error::new(ErrorKind::Host, "the init's child has no pid here"))?;
+        self.pidfd =
+            pidfd_open(pid, PidfdFlags::empty()).host(|| "open the init's child".to_owned())?;
+        self.pid = child;
+        self.forks = false;
+        sys::wait(maker)
+            .map(drop)
+            .host(|| "wait for the init's maker".to_owned())
+    }
+
+    /// Nobody has the other end open: that is as it should be once the program runs, and a death otherwise.
+    fn closed(&self) -> Result<Progress> {
+        if self.forks {
+            return Err(Error::new(
+                ErrorKind::Setup,
+                "the init ended without a word",
+            ));
+        }
+        Ok(Progress::Done)
+    }
+
+    /// Ends the init and waits for it.
+    pub(crate) fn kill(&self) {
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL);
+        let _ = sys::wait(self.pid);
+    }
+}
+
+/// A report, and the descriptor that came with it.
+pub(crate) struct Message {
+    pub(crate) report: Report,
+    descriptor: Option<OwnedFd>,
+}
+
+/// The next message from an init; nothing once the other end is closed.
+pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Message>> {
+    let mut bytes = [0u8; Report::SIZE];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let length = loop {
+        match recvmsg(
+            socket,
+            &mut [IoSliceMut::new(&mut bytes)],
+            &mut control,
+            RecvFlags::CMSG_CLOEXEC,
+        ) {
+            Err(rustix::io::Errno::INTR) => {}
+            // The init died with words of ours unread.
+            Err(rustix::io::Errno::CONNRESET) => return Ok(None),
+            answer => break answer?.bytes,
+        }
+    };
+    if length == 0 {
+        return Ok(None);
+    }
+    let descriptor = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    let report = bytes.get(..length).and_then(Report::decode);
+    let report = report.ok_or_else(|| io::Error::other("a message that is not the init's"))?;
+    Ok(Some(Message { report, descriptor }))
+}
+
+fn start_error(plan: &Plan, cause: io::Error) -> Error {
+    let attempt = match plan.clone_flags {
+        0 => "start the init".to_owned(),
+        flags => format!("start the init in new namespaces ({flags:#x})"),
+    };
+    Error::io(ErrorKind::Setup, attempt, cause).at("/linux/namespaces")
+}
+
+/// The error of a step that failed in the init: what it was to do, who asked for it, and the kernel's answer.
+pub(crate) fn step_error(plan: &Plan, report: Report) -> Error {
+    let cause = io::Error::from_raw_os_error(report.value);
+    let Some((origin, step)) = plan.step(report.step as usize) else {
+        return Error::io(ErrorKind::Setup, format!("step {}", report.step), cause);
+    };
+    if let Some(error) = program_error(plan, &step, &cause) {
+        return error.at(origin.to_string());
+    }
+    let mut attempt = plan::describe(plan, &step);
+    if report.operation != Operation::Whole {
+        attempt = format!("{attempt}: {}", report.operation);
+    }
+    Error::io(ErrorKind::Setup, attempt, cause).at(origin.to_string())
+}
+
+/// The user's program cannot be executed. Engines tell the reasons apart by these phrases.
+fn program_error(plan: &Plan, step: &Step<'_>, cause: &io::Error) -> Option<Error> {
+    let name = plan.arguments.first()?.to_string_lossy().into_owned();
+    let reason = match step {
+        Step::FindProgram { .. } => match cause.raw_os_error()? {
+            libc::ENOENT | libc::ENOTDIR if name.contains('/') => {
+                format!("stat {name}: no such file or directory")
+            }
+            libc::ENOENT | libc::ENOTDIR => "executable file not found in $PATH".to_owned(),
+            libc::EACCES => "permission denied".to_owned(),
+            libc::EISDIR => "is a directory".to_owned(),
+            _ => cause.to_string(),
+        },
+        Step::Execute => match cause.raw_os_error()? {
+            libc::ENOENT => "no such file or directory".to_owned(),
+            libc::ENOEXEC => "exec format error".to_owned(),
+            libc::EACCES => "permission denied".to_owned(),
+            libc::E2BIG => "argument list too long".to_owned(),
+            _ => cause.to_string(),
+        },
+        _ => return None,
+    };
+    Some(Error::new(
+        ErrorKind::Program,
+        format!("exec: {name:?}: {reason}"),
+    ))
+}

@@ -1,0 +1,177 @@
+//! The mount options of the specification's table (config.md, "Linux mount options"): what each sets and clears.
+
+/// What an option does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Attributes of the mount: MOUNT_ATTR_ bits to set and to clear.
+    Attributes { set: u64, clear: u64 },
+    /// The same for the mount and all below it (mount_setattr(2), AT_RECURSIVE).
+    Recursive { set: u64, clear: u64 },
+    /// Propagation: an MS_ flag, perhaps with MS_REC.
+    Propagation(u32),
+    /// A bind mount, `true` for one with what is mounted below the source.
+    Bind(bool),
+    /// A flag of the file system itself.
+    Superblock(&'static str),
+    /// Needs more than flags, and this version does not do it.
+    Unsupported,
+    /// Nothing: what the kernel does anyway, or an option for fstab(5) alone.
+    Nothing,
+}
+
+use Effect::{Attributes, Bind, Nothing, Propagation, Recursive, Superblock, Unsupported};
+
+pub(crate) const RDONLY: u64 = 0x1;
+pub(crate) const NOSUID: u64 = 0x2;
+pub(crate) const NODEV: u64 = 0x4;
+pub(crate) const NOEXEC: u64 = 0x8;
+/// The field of the access time's attributes; relatime is its zero.
+pub(crate) const ATIME: u64 = 0x70;
+const NOATIME: u64 = 0x10;
+const STRICTATIME: u64 = 0x20;
+const NODIRATIME: u64 = 0x80;
+const NOSYMFOLLOW: u64 = 0x20_0000;
+
+pub(crate) const MS_REC: u32 = 0x4000;
+pub(crate) const MS_UNBINDABLE: u32 = 1 << 17;
+pub(crate) const MS_PRIVATE: u32 = 1 << 18;
+pub(crate) const MS_SLAVE: u32 = 1 << 19;
+pub(crate) const MS_SHARED: u32 = 1 << 20;
+
+const fn set(bits: u64) -> Effect {
+    Attributes {
+        set: bits,
+        clear: 0,
+    }
+}
+
+const fn clear(bits: u64) -> Effect {
+    Attributes {
+        set: 0,
+        clear: bits,
+    }
+}
+
+const fn rset(bits: u64) -> Effect {
+    Recursive {
+        set: bits,
+        clear: 0,
+    }
+}
+
+const fn rclear(bits: u64) -> Effect {
+    Recursive {
+        set: 0,
+        clear: bits,
+    }
+}
+
+const fn atime(bits: u64) -> Effect {
+    Attributes {
+        set: bits,
+        clear: ATIME,
+    }
+}
+
+const fn ratime(bits: u64) -> Effect {
+    Recursive {
+        set: bits,
+        clear: ATIME,
+    }
+}
+
+/// Every option that is not the file system's own, sorted by name.
+const OPTIONS: &[(&str, Effect)] = &[
+    ("async", Superblock("async")),
+    ("atime", clear(ATIME)),
+    ("bind", Bind(false)),
+    ("defaults", Nothing),
+    ("dev", clear(NODEV)),
+    ("diratime", clear(NODIRATIME)),
+    ("dirsync", Superblock("dirsync")),
+    ("exec", clear(NOEXEC)),
+    ("idmap", Unsupported),
+    ("iversion", Superblock("iversion")),
+    ("lazytime", Superblock("lazytime")),
+    ("loud", Nothing),
+    ("mand", Superblock("mand")),
+    ("noatime", atime(NOATIME)),
+    ("nodev", set(NODEV)),
+    ("nodiratime", set(NODIRATIME)),
+    ("noexec", set(NOEXEC)),
+    ("noiversion", Nothing),
+    ("nolazytime", Superblock("nolazytime")),
+    ("nomand", Superblock("nomand")),
+    ("norelatime", clear(ATIME)),
+    ("nostrictatime", clear(ATIME)),
+    ("nosuid", set(NOSUID)),
+    ("nosymfollow", set(NOSYMFOLLOW)),
+    ("private", Propagation(MS_PRIVATE)),
+    ("ratime", ratime(0)),
+    ("rbind", Bind(true)),
+    ("rdev", rclear(NODEV)),
+    ("rdiratime", rclear(NODIRATIME)),
+    ("relatime", clear(ATIME)),
+    ("rexec", rclear(NOEXEC)),
+    ("ridmap", Unsupported),
+    ("rnoatime", ratime(NOATIME)),
+    ("rnodev", rset(NODEV)),
+    ("rnodiratime", rset(NODIRATIME)),
+    ("rnoexec", rset(NOEXEC)),
+    ("rnorelatime", ratime(0)),
+    ("rnostrictatime", ratime(0)),
+    ("rnosuid", rset(NOSUID)),
+    ("rnosymfollow", rset(NOSYMFOLLOW)),
+    ("ro", set(RDONLY)),
+    ("rprivate", Propagation(MS_PRIVATE | MS_REC)),
+    ("rrelatime", ratime(0)),
+    ("rro", rset(RDONLY)),
+    ("rrw", rclear(RDONLY)),
+    ("rshared", Propagation(MS_SHARED | MS_REC)),
+    ("rslave", Propagation(MS_SLAVE | MS_REC)),
+    ("rstrictatime", ratime(STRICTATIME)),
+    ("rsuid", rclear(NOSUID)),
+    ("rsymfollow", rclear(NOSYMFOLLOW)),
+    ("runbindable", Propagation(MS_UNBINDABLE | MS_REC)),
+    ("rw", clear(RDONLY)),
+    ("shared", Propagation(MS_SHARED)),
+    ("silent", Nothing),
+    ("slave", Propagation(MS_SLAVE)),
+    ("strictatime", atime(STRICTATIME)),
+    ("suid", clear(NOSUID)),
+    ("symfollow", clear(NOSYMFOLLOW)),
+    ("sync", Superblock("sync")),
+    ("tmpcopyup", Unsupported),
+    ("unbindable", Propagation(MS_UNBINDABLE)),
+];
+
+/// What the option does, when it is one of the table and not the file system's own.
+pub(crate) fn effect(option: &str) -> Option<Effect> {
+    let found = OPTIONS
+        .binary_search_by(|(name, _)| (*name).cmp(option))
+        .ok()?;
+    OPTIONS.get(found).map(|(_, effect)| *effect)
+}
+
+/// The options that work, for `features`.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    OPTIONS
+        .iter()
+        .filter(|(_, effect)| *effect != Unsupported)
+        .map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_so_that_every_name_is_found() {
+        assert!(OPTIONS.is_sorted_by_key(|(name, _)| name));
+        assert!(
+            OPTIONS
+                .iter()
+                .all(|(name, found)| effect(name) == Some(*found))
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! `root` and `linux.rootfsPropagation`: the container's root file system.
+
+use oci_spec::runtime::Root;
+use runtime_init::{Step, Text};
+
+use super::options::{self, Effect, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE};
+use crate::error::{Error, ErrorKind, Result};
+use crate::namespaces::{NEWNS, Namespaces};
+use crate::plan::{Attributes, Builder, Origin, Source, c_string, pointer};
+
+/// Mounts the root file system where it lies on the host, in the container's mount namespace: hooks that run before
+/// the root is changed find it there.
+pub(crate) fn attach(plan: &mut Builder<'_>) -> Result<()> {
+    let root = plan
+        .spec
+        .root()
+        .as_ref()
+        .ok_or_else(|| Error::config("/root", "a container needs a root file system"))?;
+    if !Namespaces::of(plan)?.has(NEWNS) {
+        let problem = "a container without a mount namespace of its own is not supported: its root would be mounted on the host";
+        return Err(Error::new(ErrorKind::Unsupported, problem).at("/linux/namespaces"));
+    }
+    let path = plan.options.bundle.join(root.path());
+    let propagation = propagation(plan)?;
+    plan.step(
+        propagation.origin,
+        &Step::SetRootPropagation {
+            flags: propagation.host_tree,
+        },
+    );
+    let source = Source::Tree {
+        path: path.clone(),
+        recursive: true,
+        attributes: Attributes::default(),
+        propagation: vec![propagation.root],
+        must_be_proc: false,
+    };
+    let tree = plan.slot(pointer("/root/path"), source)?;
+    let path = c_string("/root/path", path.as_os_str().as_encoded_bytes())?;
+    plan.step(
+        pointer("/root/path"),
+        &Step::AttachRoot {
+            tree,
+            path: Text(&path),
+        },
+    );
+    Ok(())
+}
+
+struct RootPropagation {
+    origin: Origin,
+    /// What becomes of the copies of the host's mounts. pivot_root(2) refuses shared ones.
+    host_tree: u32,
+    /// What the root's own mounts are while the container is set up.
+    root: u32,
+    /// What the root is in the end.
+    last: Option<u32>,
+}
+
+/// Unless it is shared, nothing of the container's mounts reaches the host; what the host mounts reaches the container
+/// unless it is private.
+fn propagation(plan: &Builder<'_>) -> Result<RootPropagation> {
+    let slave = MS_SLAVE | MS_REC;
+    let Some(name) = configured(plan) else {
+        let origin = Origin::Default("rootfsPropagation");
+        return Ok(RootPropagation {
+            origin,
+            host_tree: slave,
+            root: slave,
+            last: None,
+        });
+    };
+    let origin = pointer("/linux/rootfsPropagation");
+    let Some(Effect::Propagation(flags)) = options::effect(name) else {
+        let problem = format!(
+            "{name:?} is none of shared, slave, private and unbindable, with or without an r in front"
+        );
+        return Err(Error::config("/linux/rootfsPropagation", problem));
+    };
+    let (host_tree, root) = match flags & !MS_REC {
+        MS_SHARED => (slave, MS_SHARED | MS_REC),
+        MS_SLAVE => (slave, slave),
+        // Nothing can be bound from an unbindable mount, and devices and masks are: it becomes so in the end.
+        _ => (MS_PRIVATE | MS_REC, MS_PRIVATE | MS_REC),
+    };
+    Ok(RootPropagation {
+        origin,
+        host_tree,
+        root,
+        last: Some(flags),
+    })
+}
+
+fn configured<'a>(plan: &Builder<'a>) -> Option<&'a str> {
+    plan.linux()
+        .and_then(|linux| linux.rootfs_propagation().as_deref())
+        .filter(|name| !name.is_empty())
+}
+
+/// A bound tree is what the container's own copy of the host's mounts would be, then what its options say. Under a
+/// shared root it stays a peer of the host's, so that `rshared` volumes work.
+pub(super) fn bind_propagation(plan: &Builder<'_>, asked: &[u32]) -> Result<Vec<u32>> {
+    let shared = configured(plan).is_some_and(|name| name.ends_with("shared"));
+    let mut propagation = if shared {
+        vec![]
+    } else {
+        vec![self::propagation(plan)?.root]
+    };
+    propagation.extend(asked);
+    Ok(propagation)
+}
+
+/// Makes the container's root the root.
+pub(crate) fn change(plan: &mut Builder<'_>) -> Result<()> {
+    let step = if plan.options.no_pivot {
+        Step::MoveRoot
+    } else {
+        Step::PivotRoot
+    };
+    plan.step(Origin::Default("root"), &step);
+    set_last_propagation(plan, |flags| flags & MS_UNBINDABLE == 0)
+}
+
+/// `root.readonly`, and an unbindable root: from here on nothing is made or bound in it.
+pub(crate) fn finish(plan: &mut Builder<'_>) -> Result<()> {
+    set_last_propagation(plan, |flags| flags & MS_UNBINDABLE != 0)?;
+    if plan
+        .spec
+        .root()
+        .as_ref()
+        .and_then(Root::readonly)
+        .unwrap_or(false)
+    {
+        plan.step(
+            pointer("/root/readonly"),
+            &set_attributes(options::RDONLY, 0),
+        );
+    }
+    Ok(())
+}
+
+fn set_last_propagation(plan: &mut Builder<'_>, which: impl Fn(u32) -> bool) -> Result<()> {
+    let propagation = propagation(plan)?;
+    if let Some(flags) = propagation.last.filter(|&flags| which(flags)) {
+        plan.step(propagation.origin, &set_attributes(0, flags));
+    }
+    Ok(())
+}
+
+fn set_attributes(set: u64, propagation: u32) -> Step<'static> {
+    Step::SetMountAttributes {
+        target: Text(c"/"),
+        set,
+        clear: 0,
+        propagation: propagation & !MS_REC,
+        recursive: propagation & MS_REC != 0,
+    }
+}

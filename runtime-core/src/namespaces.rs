@@ -1,0 +1,293 @@
+//! `linux.namespaces`: what the container has for itself, and what it shares.
+
+use std::path::Path;
+
+use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
+use runtime_init::{Step, Text};
+
+use crate::error::{Error, Result};
+use crate::id_mappings;
+use crate::plan::{Builder, Origin, Source, c_string};
+
+pub(crate) const NEWTIME: u32 = 0x80;
+pub(crate) const NEWNS: u32 = 0x2_0000;
+pub(crate) const NEWCGROUP: u32 = 0x200_0000;
+pub(crate) const NEWUTS: u32 = 0x400_0000;
+pub(crate) const NEWIPC: u32 = 0x800_0000;
+pub(crate) const NEWUSER: u32 = 0x1000_0000;
+pub(crate) const NEWPID: u32 = 0x2000_0000;
+pub(crate) const NEWNET: u32 = 0x4000_0000;
+
+/// The CLONE_NEW flag of a kind of namespace (namespaces(7)).
+pub(crate) fn flag(kind: LinuxNamespaceType) -> u32 {
+    match kind {
+        LinuxNamespaceType::Mount => NEWNS,
+        LinuxNamespaceType::Cgroup => NEWCGROUP,
+        LinuxNamespaceType::Uts => NEWUTS,
+        LinuxNamespaceType::Ipc => NEWIPC,
+        LinuxNamespaceType::User => NEWUSER,
+        LinuxNamespaceType::Pid => NEWPID,
+        LinuxNamespaceType::Network => NEWNET,
+        LinuxNamespaceType::Time => NEWTIME,
+    }
+}
+
+/// The namespaces of a configuration.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Namespaces<'a> {
+    /// Those made for the container.
+    pub(crate) new: u32,
+    /// Those joined by path, with their place in the configuration.
+    pub(crate) joined: Vec<(u32, &'a Path, String)>,
+}
+
+impl<'a> Namespaces<'a> {
+    pub(crate) fn of(plan: &Builder<'a>) -> Result<Self> {
+        let list = plan
+            .linux()
+            .and_then(|linux| linux.namespaces().as_deref())
+            .unwrap_or_default();
+        Namespaces::parse(list)
+    }
+
+    fn parse(list: &'a [LinuxNamespace]) -> Result<Self> {
+        let mut namespaces = Namespaces::default();
+        let mut seen = 0;
+        for (number, namespace) in list.iter().enumerate() {
+            let pointer = format!("/linux/namespaces/{number}");
+            let flag = flag(namespace.typ());
+            if seen & flag != 0 {
+                return Err(Error::config(
+                    pointer,
+                    format!("a second namespace of type {}", namespace.typ()),
+                ));
+            }
+            seen |= flag;
+            match namespace.path() {
+                None => namespaces.new |= flag,
+                Some(path) if path.as_os_str().is_empty() => namespaces.new |= flag,
+                Some(path) if !path.is_absolute() => {
+                    return Err(Error::config(
+                        format!("{pointer}/path"),
+                        format!("{} is not an absolute path", path.display()),
+                    ));
+                }
+                Some(path) => namespaces.joined.push((flag, path, pointer)),
+            }
+        }
+        Ok(namespaces)
+    }
+
+    /// New or joined: not the runtime's own.
+    pub(crate) fn has(&self, flag: u32) -> bool {
+        self.all() & flag != 0
+    }
+
+    /// All namespaces that are not the runtime's own.
+    pub(crate) fn all(&self) -> u32 {
+        self.joined
+            .iter()
+            .fold(self.new, |all, (flag, ..)| all | flag)
+    }
+
+    fn joins(&self, flag: u32) -> bool {
+        self.joined.iter().any(|(joined, ..)| *joined == flag)
+    }
+}
+
+/// Made after the attach to the cgroup, and after its offsets are written, respectively; never at birth.
+const LATE: u32 = NEWCGROUP | NEWTIME;
+
+/// Joins and makes the namespaces.
+///
+/// Where nothing forbids it the init is born into the new ones. Joining one by path needs the privileges that the
+/// runtime has over its owner, so that comes before a new user namespace; a joined user namespace in turn has to own
+/// what is made after it. A PID namespace is entered by a child only (setns(2), unshare(2)).
+pub(crate) fn enter(plan: &mut Builder<'_>) -> Result<()> {
+    let namespaces = Namespaces::of(plan)?;
+    check(plan, &namespaces)?;
+    let at_birth = if namespaces.joins(NEWUSER)
+        || (namespaces.new & NEWUSER != 0 && !namespaces.joined.is_empty())
+    {
+        0
+    } else {
+        namespaces.new & !LATE
+    };
+    // A process that is to join a PID namespace is not the first in one of its own.
+    let at_birth = if namespaces.joins(NEWPID) {
+        at_birth & !NEWPID
+    } else {
+        at_birth
+    };
+    plan.plan.clone_flags = at_birth;
+    join(plan, &namespaces, |flag| flag != NEWUSER)?;
+    join(plan, &namespaces, |flag| flag == NEWUSER)?;
+    let later = namespaces.new & !LATE & !at_birth;
+    unshare(plan, later & NEWUSER);
+    id_mappings::plan(plan, &namespaces)?;
+    unshare(plan, later & !NEWUSER);
+    if later & NEWPID != 0 || namespaces.joins(NEWPID) {
+        plan.step(
+            Origin::Default("first process of its pid namespace"),
+            &Step::Fork,
+        );
+        plan.plan.forks = true;
+    }
+    unshare(plan, namespaces.new & NEWCGROUP);
+    if namespaces.new & NEWNET != 0 {
+        plan.step(
+            Origin::Default("loopback interface"),
+            &Step::BringLoopbackUp,
+        );
+    }
+    Ok(())
+}
+
+fn join(
+    plan: &mut Builder<'_>,
+    namespaces: &Namespaces<'_>,
+    which: impl Fn(u32) -> bool,
+) -> Result<()> {
+    for (flag, path, pointer) in namespaces.joined.iter().filter(|(flag, ..)| which(*flag)) {
+        let source = Source::Namespace {
+            path: path.to_path_buf(),
+            kind: *flag,
+        };
+        let slot = plan.slot(pointer.clone(), source)?;
+        plan.step(
+            pointer.clone(),
+            &Step::JoinNamespaces { slot, flags: *flag },
+        );
+        if *flag == NEWUSER {
+            plan.step(pointer.clone(), &Step::BecomeRoot);
+        }
+    }
+    Ok(())
+}
+
+fn unshare(plan: &mut Builder<'_>, flags: u32) {
+    if flags != 0 {
+        plan.step(
+            crate::plan::pointer("/linux/namespaces"),
+            &Step::Unshare { flags },
+        );
+    }
+}
+
+/// What needs a namespace of the container's own, or else would change the host.
+fn check(plan: &Builder<'_>, namespaces: &Namespaces<'_>) -> Result<()> {
+    let spec = plan.spec;
+    let needs = |asked: bool, flag: u32, pointer: &str, kind: &str| {
+        let missing = format!(
+            "without a {kind} namespace of the container's own this would change the host's"
+        );
+        if asked && !namespaces.has(flag) {
+            Err(Error::config(pointer, missing))
+        } else {
+            Ok(())
+        }
+    };
+    let named = |name: &Option<String>| name.as_deref().is_some_and(|name| !name.is_empty());
+    needs(named(spec.hostname()), NEWUTS, "/hostname", "uts")?;
+    needs(named(spec.domainname()), NEWUTS, "/domainname", "uts")?;
+    needs(
+        spec.mounts()
+            .as_ref()
+            .is_some_and(|mounts| !mounts.is_empty()),
+        NEWNS,
+        "/mounts",
+        "mount",
+    )?;
+    let Some(linux) = spec.linux() else {
+        return Ok(());
+    };
+    let listed = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    needs(
+        listed(linux.masked_paths()),
+        NEWNS,
+        "/linux/maskedPaths",
+        "mount",
+    )?;
+    needs(
+        listed(linux.readonly_paths()),
+        NEWNS,
+        "/linux/readonlyPaths",
+        "mount",
+    )?;
+    let offsets = linux
+        .time_offsets()
+        .as_ref()
+        .is_some_and(|offsets| !offsets.is_empty());
+    needs(offsets, NEWTIME, "/linux/timeOffsets", "time")?;
+    if offsets && namespaces.new & NEWTIME == 0 {
+        return Err(Error::config(
+            "/linux/timeOffsets",
+            "the offsets of a time namespace that is joined cannot be changed",
+        ));
+    }
+    Ok(())
+}
+
+/// Makes the time namespace: its offsets are written while nobody is in it (time_namespaces(7)).
+pub(crate) fn set_time_offsets(plan: &mut Builder<'_>) -> Result<()> {
+    if Namespaces::of(plan)?.new & NEWTIME == 0 {
+        return Ok(());
+    }
+    unshare(plan, NEWTIME);
+    let offsets = plan.linux().and_then(|linux| linux.time_offsets().as_ref());
+    for (clock, offset) in offsets.into_iter().flatten() {
+        let pointer = format!("/linux/timeOffsets/{clock}");
+        if !matches!(clock.as_str(), "monotonic" | "boottime") {
+            return Err(Error::config(
+                pointer,
+                "only the clocks monotonic and boottime have offsets",
+            ));
+        }
+        let line = format!(
+            "{clock} {} {}",
+            offset.secs().unwrap_or(0),
+            offset.nanosecs().unwrap_or(0)
+        );
+        let (path, value) = (c"self/timens_offsets", c_string(&pointer, line)?);
+        plan.step(
+            pointer,
+            &Step::WriteProc {
+                path: Text(path),
+                value: Text(&value),
+            },
+        );
+    }
+    plan.step(
+        crate::plan::pointer("/linux/namespaces"),
+        &Step::EnterTimeNamespace,
+    );
+    Ok(())
+}
+
+/// Joins the namespaces of a container that runs, all at once by its init's pidfd (setns(2), Linux 5.8).
+pub(crate) fn enter_running(plan: &mut Builder<'_>, namespaces: u32) -> Result<()> {
+    let origin = || Origin::Default("namespaces of the container");
+    // Before anything of the container is in reach: from then on its processes could look into this one.
+    plan.step(origin(), &Step::Undumpable);
+    if namespaces != 0 {
+        let slot = plan.slot(origin(), Source::InitPidfd)?;
+        plan.step(
+            origin(),
+            &Step::JoinNamespaces {
+                slot,
+                flags: namespaces,
+            },
+        );
+    }
+    if namespaces & NEWUSER != 0 {
+        plan.step(origin(), &Step::BecomeRoot);
+    }
+    if namespaces & NEWPID != 0 {
+        plan.step(origin(), &Step::Fork);
+        plan.plan.forks = true;
+    }
+    if namespaces & NEWNS != 0 {
+        plan.step(origin(), &Step::UseCurrentRoot);
+    }
+    Ok(())
+}

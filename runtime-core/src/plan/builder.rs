@@ -1,0 +1,116 @@
+//! Collects the parts of a plan.
+
+use std::ffi::{CStr, CString};
+use std::path::PathBuf;
+
+use oci_spec::runtime::{Linux, Spec};
+use runtime_init::{Slot, Step};
+use serde::Serialize;
+
+use super::{Origin, Plan, Source};
+use crate::error::{Error, ErrorKind, Result};
+use crate::facts::HostFacts;
+
+/// What the caller of `create` decides beside the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The container's ID, after which its cgroup and keyring are named.
+    pub id: String,
+    /// The bundle, to which relative paths of the configuration are relative.
+    pub bundle: PathBuf,
+    /// Move the root over `/` instead of pivoting into it.
+    pub no_pivot: bool,
+    /// Keep the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// Go on to the user's program without waiting for `start`.
+    pub start_at_once: bool,
+    /// Environment variables of the runtime's own for the user's program, such as LISTEN_FDS.
+    pub extra_environment: Vec<String>,
+    /// The home directory of the user in the image's passwd, for a configuration that sets no HOME.
+    pub home: Option<String>,
+}
+
+/// A plan in the making.
+pub(crate) struct Builder<'a> {
+    pub(crate) spec: &'a Spec,
+    pub(crate) facts: &'a HostFacts,
+    pub(crate) options: &'a Options,
+    pub(crate) plan: Plan,
+}
+
+impl<'a> Builder<'a> {
+    pub(crate) fn new(spec: &'a Spec, facts: &'a HostFacts, options: &'a Options) -> Self {
+        let plan = Plan {
+            clone_flags: 0,
+            cgroup: None,
+            id_mappings: None,
+            oom_score_adj: None,
+            rlimits: Vec::new(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            slots: vec![(Origin::Default("control socket"), Source::Control)],
+            console: false,
+            forks: false,
+            encoded: Vec::with_capacity(4096),
+            index: Vec::with_capacity(128),
+        };
+        Builder {
+            spec,
+            facts,
+            options,
+            plan,
+        }
+    }
+
+    /// The configuration's `linux` section.
+    pub(crate) fn linux(&self) -> Option<&'a Linux> {
+        self.spec.linux().as_ref()
+    }
+
+    /// Appends a step for the init.
+    pub(crate) fn step(&mut self, origin: impl Into<Origin>, step: &Step<'_>) {
+        self.plan
+            .index
+            .push((self.plan.encoded.len(), origin.into()));
+        encode(step, &mut self.plan.encoded);
+    }
+
+    /// Lets the init inherit a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] when there are more than 65,536.
+    pub(crate) fn slot(&mut self, origin: impl Into<Origin>, source: Source) -> Result<Slot> {
+        let number = u16::try_from(self.plan.slots.len()).map_err(|_| {
+            Error::new(
+                ErrorKind::Unsupported,
+                "more than 65536 descriptors for one container",
+            )
+        })?;
+        self.plan.slots.push((origin.into(), source));
+        Ok(Slot(number))
+    }
+}
+
+/// Appends the encoding of a value.
+pub(crate) fn encode<T: Serialize>(value: &T, bytes: &mut Vec<u8>) {
+    // Writing to a vector cannot fail, and neither can the serialisation of the plan's own types.
+    let taken = std::mem::take(bytes);
+    if let Ok(extended) = postcard::to_extend(value, taken) {
+        *bytes = extended;
+    }
+}
+
+/// The string for the kernel, or an error that names where it stands in the configuration.
+pub(crate) fn c_string(pointer: &str, text: impl Into<Vec<u8>>) -> Result<CString> {
+    CString::new(text).map_err(|_| Error::config(pointer, "a NUL byte in a string"))
+}
+
+/// Strings end to end, each with its terminator.
+pub(crate) fn text_list<'t>(texts: impl IntoIterator<Item = &'t CStr>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for text in texts {
+        bytes.extend_from_slice(text.to_bytes_with_nul());
+    }
+    bytes
+}

@@ -1,0 +1,140 @@
+//! The order of a container's set-up, in one place.
+
+use oci_spec::runtime::{Process, Spec};
+use runtime_init::{Rendezvous, Step};
+
+use super::{Builder, Options, Origin, Plan, confinement};
+use crate::error::{Error, Result};
+use crate::facts::HostFacts;
+use crate::namespaces::NEWUSER;
+use crate::{
+    capabilities, console, devices, hooks, mounts, namespaces, paths, process, rlimits,
+    spec_version, sysctl, unsupported, uts,
+};
+
+/// Compiles a configuration for a host, with the defaults of [`Options`].
+///
+/// # Errors
+///
+/// [`crate::ErrorKind::InvalidConfig`] or [`crate::ErrorKind::Unsupported`], with the JSON pointer of what cannot be
+/// honoured as its origin.
+pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan> {
+    compile_with(spec, facts, &Options::default())
+}
+
+/// Compiles a configuration for a host as the caller of `create` wants it.
+///
+/// # Errors
+///
+/// As for [`compile`].
+pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result<Plan> {
+    spec_version::check(spec)?;
+    unsupported::check(spec)?;
+    hooks::check(spec)?;
+    let process = spec
+        .process()
+        .as_ref()
+        .ok_or_else(|| Error::config("/process", "a container needs a process to run"))?;
+    let mut builder = Builder::new(spec, facts, options);
+    let plan = &mut builder;
+
+    // Into the cgroup first, then into the namespaces: a cgroup namespace begins where its maker is.
+    confinement::join_cgroup(plan)?;
+    namespaces::enter(plan)?;
+    process::isolate(plan)?;
+    namespaces::set_time_offsets(plan)?;
+
+    mounts::root::attach(plan)?;
+    mounts::all(plan)?;
+    devices::all(plan)?;
+    process::make_working_directory(plan, process)?;
+    console::open(plan, process, true)?;
+    hooks::rendezvous(plan);
+
+    mounts::root::change(plan)?;
+    uts::names(plan)?;
+    sysctl::all(plan)?;
+    paths::read_only(plan)?;
+    paths::mask(plan)?;
+    mounts::root::finish(plan)?;
+
+    let in_user_namespace = process::in_user_namespace(plan)?;
+    run_user_process(plan, process, in_user_namespace)?;
+    Ok(builder.plan)
+}
+
+/// Compiles one more process in a running container. `namespaces` are those that the container's init has for itself,
+/// as CLONE_NEW flags.
+pub(crate) fn tenant(
+    spec: &Spec,
+    process: &Process,
+    facts: &HostFacts,
+    options: &Options,
+    cgroup: usize,
+    namespaces: u32,
+) -> Result<Plan> {
+    let mut builder = Builder::new(spec, facts, options);
+    let plan = &mut builder;
+    confinement::join_existing_cgroup(plan, cgroup)?;
+    namespaces::enter_running(plan, namespaces)?;
+    process::isolate_tenant(plan);
+    console::open(plan, process, false)?;
+    run_user_process(plan, process, namespaces & NEWUSER != 0)?;
+    Ok(builder.plan)
+}
+
+/// Compiles a hook that runs in the namespaces of a container: its program, with all of the runtime's privileges there.
+pub(crate) fn hook(
+    spec: &Spec,
+    hook: &hooks::Hook,
+    facts: &HostFacts,
+    cgroup: usize,
+    namespaces: u32,
+) -> Result<Plan> {
+    let options = Options::default();
+    let mut builder = Builder::new(spec, facts, &options);
+    let plan = &mut builder;
+    confinement::join_existing_cgroup(plan, cgroup)?;
+    namespaces::enter_running(plan, namespaces)?;
+    process::isolate_tenant(plan);
+    hook.arguments(plan)?;
+    plan.step(hook.origin(), &Step::Wait(Rendezvous::Ready));
+    plan.step(hook.origin(), &Step::Execute);
+    Ok(builder.plan)
+}
+
+/// From the runtime's own identity to the user's program: what is here needs privileges until [`Step::SetCapabilities`].
+/// A filter that is loaded without no_new_privs needs CAP_SYS_ADMIN, so it goes first then, and last otherwise.
+fn run_user_process(
+    plan: &mut Builder<'_>,
+    process: &Process,
+    in_user_namespace: bool,
+) -> Result<()> {
+    process::arguments(plan, process)?;
+    process::umask(plan, process);
+    console::chown_stdio(plan, process);
+    rlimits::all(plan, process, in_user_namespace)?;
+    capabilities::limit_bounding_set(plan, process)?;
+    process::user(plan, process);
+    process::change_directory(plan, process)?;
+
+    let restricted = process.no_new_privileges().unwrap_or(false);
+    if restricted {
+        capabilities::set(plan, process)?;
+    }
+    process::find_program(plan, process)?;
+    plan.step(Origin::Default("create"), &Step::Wait(Rendezvous::Ready));
+    process::await_start(plan)?;
+    if restricted {
+        plan.step(
+            super::pointer("/process/noNewPrivileges"),
+            &Step::SetNoNewPrivileges,
+        );
+        confinement::load_seccomp(plan)?;
+    } else {
+        confinement::load_seccomp(plan)?;
+        capabilities::set(plan, process)?;
+    }
+    plan.step(super::pointer("/process/args"), &Step::Execute);
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! Steps of the plan for what has a module of its own: the cgroup and the seccomp filter.
+
+use runtime_init::{Bytes, Step};
+
+use super::{Builder, Origin, Source, pointer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::{cgroup, seccomp};
+
+/// Puts the container into a cgroup. Into one of version 2 the init is born; those of version 1 it joins itself.
+pub(super) fn join_cgroup(plan: &mut Builder<'_>) -> Result<()> {
+    let cgroup = cgroup::compile(plan.spec, &plan.options.id, &plan.facts.cgroups)
+        .map_err(|error| Error::config(error.pointer(), error.to_string()))?;
+    let hierarchies = cgroup.task_file_count();
+    plan.plan.cgroup = Some(cgroup);
+    join_existing_cgroup(plan, hierarchies)
+}
+
+/// Puts a process into the cgroup of a container, which has this many version 1 hierarchies.
+pub(super) fn join_existing_cgroup(plan: &mut Builder<'_>, hierarchies: usize) -> Result<()> {
+    let mut first = None;
+    for hierarchy in 0..hierarchies {
+        let slot = plan.slot(
+            pointer("/linux/cgroupsPath"),
+            Source::CgroupTasks { hierarchy },
+        )?;
+        first.get_or_insert(slot);
+    }
+    if let (Some(first), Ok(count)) = (first, u16::try_from(hierarchies)) {
+        plan.step(
+            pointer("/linux/cgroupsPath"),
+            &Step::JoinCgroups { first, count },
+        );
+    }
+    Ok(())
+}
+
+/// Loads the seccomp filter.
+pub(super) fn load_seccomp(plan: &mut Builder<'_>) -> Result<()> {
+    let Some(profile) = plan.linux().and_then(|linux| linux.seccomp().as_ref()) else {
+        return Ok(());
+    };
+    let facts = seccomp::SeccompFacts {
+        arch: seccomp::NativeArch::current(),
+    };
+    let filter = seccomp::compile(profile, &facts).map_err(|error| {
+        Error::config(
+            format!("/linux/seccomp{}", error.pointer()),
+            error.to_string(),
+        )
+    })?;
+    if filter.notify {
+        let problem = "SCMP_ACT_NOTIFY is not supported by this version";
+        return Err(Error::new(ErrorKind::Unsupported, problem).at("/linux/seccomp"));
+    }
+    let program = filter.to_bytes();
+    let step = Step::LoadSeccomp {
+        flags: filter.flags,
+        program: Bytes(&program),
+    };
+    plan.step(Origin::from("/linux/seccomp".to_owned()), &step);
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! A step in words, for plans in text and for errors.
+
+use runtime_init::{Slot, Step, Text};
+
+use super::{Plan, Source};
+
+/// What the step does, on what.
+pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
+    match step {
+        Step::MountTree { tree, target } => {
+            format!("bind {} → {}", slot(plan, *tree), text(target))
+        }
+        Step::MountNew {
+            fstype,
+            target,
+            options,
+            ..
+        } => {
+            let data: Vec<_> = options
+                .iter()
+                .map(|option| option.to_string_lossy())
+                .collect();
+            format!(
+                "mount {} → {} ({})",
+                text(fstype),
+                text(target),
+                data.join(",")
+            )
+        }
+        Step::AttachRoot { path, .. } => format!("mount root {}", text(path)),
+        Step::SetMountAttributes {
+            target,
+            set,
+            clear,
+            propagation,
+            recursive,
+        } => {
+            let recursively = if *recursive { " recursively" } else { "" };
+            format!(
+                "change mount {}{recursively}: set {set:#x}, clear {clear:#x}, propagation {propagation:#x}",
+                text(target)
+            )
+        }
+        Step::SetRootPropagation { flags } => format!("change propagation of / to {flags:#x}"),
+        Step::JoinNamespaces {
+            slot: number,
+            flags,
+        } => format!("join {} ({flags:#x})", slot(plan, *number)),
+        Step::JoinCgroups { count, .. } => format!("join {count} cgroups"),
+        Step::Unshare { flags } => format!("make namespaces ({flags:#x})"),
+        Step::MakeDirectory { path, mode } => {
+            format!("make directory {} (mode {mode:04o})", text(path))
+        }
+        Step::Symlink { path, target, .. } => format!("link {} → {}", text(path), text(target)),
+        Step::MakeDevice {
+            path, mode, device, ..
+        } => {
+            let (major, minor) = (rustix::fs::major(*device), rustix::fs::minor(*device));
+            format!("make device {} ({mode:06o} {major}:{minor})", text(path))
+        }
+        Step::Mask { path, .. } => format!("mask {}", text(path)),
+        Step::MakeReadonly { path } => format!("make {} read-only", text(path)),
+        Step::WriteProc { path, value } => {
+            format!("write {:?} to /proc/{}", text(value), text(path))
+        }
+        Step::SetHostname { name } => format!("set hostname {:?}", text(name)),
+        Step::SetDomainname { name } => format!("set domainname {:?}", text(name)),
+        Step::NewKeyring { name } => format!("make session keyring {}", text(name)),
+        Step::OpenConsole { columns, rows, .. } => format!("open a terminal ({columns}×{rows})"),
+        Step::ChangeDirectory { path } => format!("change directory to {}", text(path)),
+        Step::SetUser { uid, gid, .. } => format!("become user {uid}, group {gid}"),
+        Step::SetLimit {
+            resource,
+            soft,
+            hard,
+        } => format!("limit resource {resource} to {soft} (hard {hard})"),
+        Step::SetUmask { mask } => format!("set umask {mask:04o}"),
+        Step::LoadSeccomp { flags, program } => format!(
+            "load seccomp filter ({} instructions, flags {flags:#x})",
+            program.0.len() / 8
+        ),
+        Step::FindProgram { candidates } => {
+            let candidates: Vec<_> = candidates
+                .iter()
+                .map(|path| path.to_string_lossy())
+                .collect();
+            format!("find the program: {}", candidates.join(" "))
+        }
+        Step::LimitBoundingSet { keep, .. } => format!("limit the bounding set to {keep:#x}"),
+        Step::SetCapabilities {
+            effective,
+            permitted,
+            inheritable,
+            ambient,
+        } => {
+            format!(
+                "set capabilities: effective {effective:#x}, permitted {permitted:#x}, inheritable {inheritable:#x}, ambient {ambient:#x}"
+            )
+        }
+        Step::Wait(rendezvous) => format!("wait for the runtime: {rendezvous:?}"),
+        Step::ChownStdio { uid } => format!("give the standard streams to user {uid}"),
+        plain => sentence(plain),
+    }
+}
+
+/// A step without arguments is what it is called.
+fn sentence(step: &Step<'_>) -> String {
+    let name = match step {
+        Step::Fork => "clone once more, into the pid namespace",
+        Step::EnterTimeNamespace => "enter the time namespace",
+        Step::BecomeRoot => "become root of the user namespace",
+        Step::Undumpable => "forbid ptrace of the init",
+        Step::NewSession => "make a session",
+        Step::OpenProc => "open a private procfs",
+        Step::UseCurrentRoot => "use the root of the mount namespace",
+        Step::PivotRoot => "pivot into the root",
+        Step::MoveRoot => "move the root over /",
+        Step::BringLoopbackUp => "bring the loopback interface up",
+        Step::SetNoNewPrivileges => "set no_new_privs",
+        Step::AwaitStart { .. } => "wait for start",
+        Step::Execute => "execute the program",
+        _ => return format!("{step:?}"),
+    };
+    name.to_owned()
+}
+
+fn text(text: &Text<'_>) -> String {
+    text.0.to_string_lossy().into_owned()
+}
+
+/// Where a slot's descriptor comes from.
+fn slot(plan: &Plan, slot: Slot) -> String {
+    match plan.slots.get(usize::from(slot.0)) {
+        Some((_, Source::Tree { path, .. } | Source::Namespace { path, .. })) => {
+            path.display().to_string()
+        }
+        Some((_, Source::InitPidfd)) => "the container's namespaces".to_owned(),
+        other => other
+            .map(|(_, source)| format!("{source:?}"))
+            .unwrap_or_default(),
+    }
+}

@@ -1,0 +1,123 @@
+//! The plan: everything that making a container will do, decided before anything is done.
+//!
+//! [`compile`] turns a configuration into a [`Plan`] without a system call. Its steps for the init are encoded as the
+//! init reads them; its work for the host is data that [`crate::launch`] carries out. Every part knows its [`Origin`].
+
+mod builder;
+mod compile;
+mod confinement;
+mod describe;
+mod display;
+mod source;
+
+use std::ffi::CString;
+use std::fmt;
+
+use runtime_init::{Header, Step};
+use serde::Serialize;
+
+pub use builder::Options;
+pub(crate) use builder::{Builder, c_string, text_list};
+pub use compile::{compile, compile_with};
+pub(crate) use compile::{hook, tenant};
+pub(crate) use describe::describe;
+pub use source::{Attributes, Source};
+
+use crate::cgroup::CgroupPlan;
+use crate::id_mappings::IdMappings;
+use crate::rlimits::Rlimit;
+
+/// What asked for a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A JSON pointer into `config.json`.
+    Pointer(String),
+    /// A default of the specification or of the runtime, in words.
+    Default(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Pointer(pointer) => f.write_str(pointer),
+            Origin::Default(name) => write!(f, "default {name}"),
+        }
+    }
+}
+
+impl Serialize for Origin {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl From<String> for Origin {
+    fn from(pointer: String) -> Self {
+        Origin::Pointer(pointer)
+    }
+}
+
+/// The origin of what `config.json` asks for at this pointer.
+pub(crate) fn pointer(pointer: &str) -> Origin {
+    Origin::Pointer(pointer.to_owned())
+}
+
+/// What is done to make a container, or to start a process in one.
+#[derive(Debug)]
+pub struct Plan {
+    /// The namespaces that the init is born into (clone(2), CLONE_NEW flags).
+    pub(crate) clone_flags: u32,
+    pub(crate) cgroup: Option<CgroupPlan>,
+    pub(crate) id_mappings: Option<IdMappings>,
+    pub(crate) oom_score_adj: Option<(Origin, i32)>,
+    pub(crate) rlimits: Vec<Rlimit>,
+    pub(crate) arguments: Vec<CString>,
+    pub(crate) environment: Vec<CString>,
+    /// What the init inherits, slot by slot; the control socket is slot 0.
+    pub(crate) slots: Vec<(Origin, Source)>,
+    /// Whether a step opens a pty.
+    pub(crate) console: bool,
+    /// Whether the init clones itself once more.
+    pub(crate) forks: bool,
+    /// The steps as the init reads them.
+    encoded: Vec<u8>,
+    /// Where each step begins in `encoded`, and its origin.
+    index: Vec<(usize, Origin)>,
+}
+
+impl Plan {
+    /// The steps that the init executes, in order, each with what asked for it.
+    ///
+    /// ```
+    /// use runtime_core::plan::{self, HostFacts};
+    ///
+    /// let plan = plan::compile(&runtime_core::default_spec(), &HostFacts::typical())?;
+    /// assert!(plan.steps().any(|(origin, _)| origin.to_string() == "/hostname"));
+    /// # Ok::<(), runtime_core::Error>(())
+    /// ```
+    pub fn steps(&self) -> impl Iterator<Item = (&Origin, Step<'_>)> {
+        self.index.iter().filter_map(|(start, origin)| {
+            let bytes = self.encoded.get(*start..)?;
+            let (step, _) = runtime_init::decode(bytes).ok()?;
+            Some((origin, step))
+        })
+    }
+
+    /// The step of that number, as the init counts.
+    pub(crate) fn step(&self, number: usize) -> Option<(&Origin, Step<'_>)> {
+        self.steps().nth(number)
+    }
+
+    /// The plan as the init reads it.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let header = Header {
+            steps: u32::try_from(self.index.len()).unwrap_or(u32::MAX),
+        };
+        let mut bytes = Vec::with_capacity(self.encoded.len() + 8);
+        builder::encode(&header, &mut bytes);
+        bytes.extend_from_slice(&self.encoded);
+        bytes
+    }
+}
+
+pub use crate::facts::HostFacts;

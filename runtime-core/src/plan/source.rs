@@ -1,0 +1,57 @@
+//! What the init inherits: each slot's descriptor, as the host opens it.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// Mount attributes that the host sets on a tree before it hands it over (mount_setattr(2)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Attributes {
+    /// MOUNT_ATTR_ bits to set.
+    pub set: u64,
+    /// MOUNT_ATTR_ bits to clear.
+    pub clear: u64,
+    /// The same for the tree with all below it.
+    pub recursive_set: u64,
+    /// The same for the tree with all below it.
+    pub recursive_clear: u64,
+}
+
+/// How the host opens the descriptor of a slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Source {
+    /// The init's end of the control socket.
+    Control,
+    /// The listening socket on which a created container waits for `start`.
+    StartListener,
+    /// One `tasks` file of the container's cgroup, version 1.
+    CgroupTasks {
+        /// Which of the container's hierarchies.
+        hierarchy: usize,
+    },
+    /// A namespace by its path.
+    Namespace {
+        /// The path, such as `/proc/1234/ns/net`.
+        path: PathBuf,
+        /// CLONE_NEW flag of the kind that it must be.
+        kind: u32,
+    },
+    /// The container's init, whose namespaces are joined.
+    InitPidfd,
+    /// A mount tree, cloned (open_tree(2)).
+    Tree {
+        /// The path on the host.
+        path: PathBuf,
+        /// With the mounts below it.
+        recursive: bool,
+        /// Attributes to set and clear.
+        attributes: Attributes,
+        /// MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE, each perhaps with MS_REC, in the order of application.
+        propagation: Vec<u32>,
+        /// It has to be a procfs.
+        must_be_proc: bool,
+    },
+    /// The host's null device, which has to be the character device 1:3.
+    NullDevice,
+}

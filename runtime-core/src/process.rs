@@ -1,0 +1,242 @@
+//! `process`: who runs what, where.
+
+use std::ffi::CString;
+
+use oci_spec::runtime::Process;
+use runtime_init::{Numbers, Step, Text, TextList};
+
+use crate::error::{Error, Result};
+use crate::namespaces::{NEWTIME, NEWUSER, Namespaces};
+use crate::plan::{Builder, Origin, Source, c_string, pointer, text_list};
+
+/// Shuts the new process off from its maker: no ptrace, a session and a keyring of its own, a procfs that no mount of
+/// the container reaches.
+pub(crate) fn isolate(plan: &mut Builder<'_>) -> Result<()> {
+    let origin = || Origin::Default("isolation of the init");
+    plan.step(origin(), &Step::Undumpable);
+    plan.step(origin(), &Step::NewSession);
+    if !plan.options.no_new_keyring {
+        let name = c_string("", format!("_ses.{}", plan.options.id))?;
+        plan.step(origin(), &Step::NewKeyring { name: Text(&name) });
+    }
+    if needs_proc(plan)? {
+        plan.step(origin(), &Step::OpenProc);
+    }
+    oom_score_adj(plan);
+    Ok(())
+}
+
+/// The same for a process that joins a container; it is undumpable already.
+pub(crate) fn isolate_tenant(plan: &mut Builder<'_>) {
+    plan.step(
+        Origin::Default("isolation of the process"),
+        &Step::NewSession,
+    );
+    oom_score_adj(plan);
+}
+
+fn needs_proc(plan: &Builder<'_>) -> Result<bool> {
+    let sysctl = plan
+        .linux()
+        .and_then(|linux| linux.sysctl().as_ref())
+        .is_some_and(|list| !list.is_empty());
+    Ok(sysctl || Namespaces::of(plan)?.new & NEWTIME != 0)
+}
+
+fn oom_score_adj(plan: &mut Builder<'_>) {
+    let adjustment = plan
+        .spec
+        .process()
+        .as_ref()
+        .and_then(Process::oom_score_adj);
+    plan.plan.oom_score_adj = adjustment.map(|value| (pointer("/process/oomScoreAdj"), value));
+}
+
+/// `cwd` may be missing in the image: it is made, as runc does.
+pub(crate) fn make_working_directory(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
+    let path = working_directory(process)?;
+    if path.as_bytes() != b"/" {
+        plan.step(
+            pointer("/process/cwd"),
+            &Step::MakeDirectory {
+                path: Text(&path),
+                mode: 0o755,
+            },
+        );
+    }
+    Ok(())
+}
+
+/// Changes to `cwd`.
+pub(crate) fn change_directory(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
+    let path = working_directory(process)?;
+    plan.step(
+        pointer("/process/cwd"),
+        &Step::ChangeDirectory { path: Text(&path) },
+    );
+    Ok(())
+}
+
+fn working_directory(process: &Process) -> Result<CString> {
+    let path = process.cwd();
+    if !path.is_absolute() {
+        return Err(Error::config(
+            "/process/cwd",
+            format!("{:?} is not an absolute path", path.display()),
+        ));
+    }
+    c_string("/process/cwd", path.as_os_str().as_encoded_bytes())
+}
+
+/// The user's arguments and environment, with which the init itself is started.
+pub(crate) fn arguments(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
+    let arguments = process.args().as_deref().unwrap_or_default();
+    if arguments.first().is_none_or(String::is_empty) {
+        return Err(Error::config("/process/args", "there is no program to run"));
+    }
+    let listed = arguments
+        .iter()
+        .enumerate()
+        .map(|(n, text)| c_string(&format!("/process/args/{n}"), text.as_str()));
+    plan.plan.arguments = listed.collect::<Result<_>>()?;
+    let given = process.env().as_deref().unwrap_or_default();
+    plan.plan.environment = environment(given, "/process/env", &plan.options.extra_environment)?;
+    if let Some(home) = &plan.options.home
+        && !plan
+            .plan
+            .environment
+            .iter()
+            .any(|variable| variable.as_bytes().starts_with(b"HOME="))
+    {
+        plan.plan
+            .environment
+            .push(c_string("", format!("HOME={home}"))?);
+    }
+    Ok(())
+}
+
+/// The environment as execve(2) takes it; of variables of one name the last one counts.
+pub(crate) fn environment(given: &[String], list: &str, extra: &[String]) -> Result<Vec<CString>> {
+    let mut environment: Vec<CString> = Vec::with_capacity(given.len() + extra.len());
+    for (number, variable) in given.iter().chain(extra).enumerate() {
+        let pointer = || format!("{list}/{number}");
+        let Some((name, _)) = variable.split_once('=') else {
+            return Err(Error::config(
+                pointer(),
+                format!("{variable:?} is not NAME=value"),
+            ));
+        };
+        let same_name = |earlier: &CString| {
+            let rest = earlier.as_bytes().strip_prefix(name.as_bytes());
+            rest.is_some_and(|rest| rest.starts_with(b"="))
+        };
+        let text = CString::new(variable.as_str())
+            .map_err(|_| Error::config(pointer(), "a NUL byte in a string"))?;
+        match environment.iter_mut().find(|earlier| same_name(earlier)) {
+            Some(earlier) => *earlier = text,
+            None => environment.push(text),
+        }
+    }
+    Ok(environment)
+}
+
+/// Sets the umask, 0022 where none is given.
+pub(crate) fn umask(plan: &mut Builder<'_>, process: &Process) {
+    let (origin, mask) = match process.user().umask() {
+        Some(mask) => (pointer("/process/user/umask"), mask),
+        None => (Origin::Default("umask"), 0o022),
+    };
+    plan.step(origin, &Step::SetUmask { mask: mask & 0o777 });
+}
+
+/// Changes the user. In a user namespace whose maker may not call setgroups(2) the groups stay.
+pub(crate) fn user(plan: &mut Builder<'_>, process: &Process) {
+    let user = process.user();
+    let groups = user.additional_gids().as_deref().unwrap_or_default();
+    let groups: Vec<u8> = groups.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
+    let denied = plan.facts.uid != 0 && groups.is_empty();
+    let groups = (!denied).then(|| Numbers::new(&groups));
+    let step = Step::SetUser {
+        uid: user.uid(),
+        gid: user.gid(),
+        groups,
+    };
+    plan.step(pointer("/process/user"), &step);
+}
+
+/// Looks the program up: as given where it has a slash, otherwise in the directories of the container's PATH.
+pub(crate) fn find_program(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
+    let name = process
+        .args()
+        .as_deref()
+        .and_then(<[String]>::first)
+        .map(String::as_str)
+        .unwrap_or_default();
+    let candidates: Vec<CString> = if name.contains('/') {
+        vec![c_string("/process/args/0", name)?]
+    } else {
+        search_path(plan)
+            .map(|directory| {
+                if directory.is_empty() {
+                    format!("./{name}")
+                } else {
+                    format!("{directory}/{name}")
+                }
+            })
+            .map(|path| c_string("/process/args/0", path))
+            .collect::<Result<_>>()?
+    };
+    let list = text_list(candidates.iter().map(CString::as_c_str));
+    plan.step(
+        pointer("/process/args/0"),
+        &Step::FindProgram {
+            candidates: TextList::new(&list),
+        },
+    );
+    Ok(())
+}
+
+fn search_path<'p>(plan: &'p Builder<'_>) -> impl Iterator<Item = &'p str> {
+    let variable = plan
+        .plan
+        .environment
+        .iter()
+        .find_map(|variable| variable.to_str().ok()?.strip_prefix("PATH="));
+    variable
+        .into_iter()
+        .flat_map(|directories| directories.split(':'))
+}
+
+/// `create` leaves the container waiting for `start`; `run` goes on at once.
+pub(crate) fn await_start(plan: &mut Builder<'_>) -> Result<()> {
+    if plan.options.start_at_once {
+        return Ok(());
+    }
+    let listener = plan.slot(Origin::Default("start"), Source::StartListener)?;
+    plan.step(Origin::Default("start"), &Step::AwaitStart { listener });
+    Ok(())
+}
+
+/// Whether the container is in a user namespace that is not the runtime's.
+pub(crate) fn in_user_namespace(plan: &Builder<'_>) -> Result<bool> {
+    Ok(Namespaces::of(plan)?.has(NEWUSER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_variables_of_one_name_the_last_one_counts() {
+        let given = ["A=1", "AB=2", "A=3"].map(String::from);
+        let list = environment(&given, "/process/env", &["AB=4".to_owned()]).unwrap();
+        assert_eq!(list, [c"A=3".to_owned(), c"AB=4".to_owned()]);
+    }
+
+    #[test]
+    fn a_variable_without_a_value_is_refused_by_its_pointer() {
+        let error =
+            environment(&["A=1".to_owned(), "B".to_owned()], "/process/env", &[]).unwrap_err();
+        assert_eq!(error.origin(), Some("/process/env/1"));
+    }
+}

@@ -1,0 +1,104 @@
+//! Hooks that run in the namespaces of a container: each is a short plan of its own.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::ExitStatus;
+
+use oci_spec::runtime::Spec;
+use rustix::process::Pid;
+
+use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::facts::HostFacts;
+use crate::hooks::{Hook, Streams};
+use crate::launch::{Handover, Init, Progress};
+use crate::state::Record;
+use crate::{plan, sources, sys};
+
+/// The container in which hooks run.
+pub(crate) struct Place<'a> {
+    pub(crate) spec: &'a Spec,
+    pub(crate) facts: &'a HostFacts,
+    pub(crate) record: &'a Record,
+    /// Its init.
+    pub(crate) pidfd: BorrowedFd<'a>,
+    pub(crate) directory: &'a Path,
+}
+
+impl Place<'_> {
+    /// Runs the hook there, with the container's state on its standard input.
+    pub(crate) fn run(&self, hook: &Hook<'_>, state: &[u8]) -> Result<()> {
+        let streams = Streams::new(state)?;
+        let init = self
+            .start(hook, &streams)
+            .map_err(|error| error.with_kind(ErrorKind::Hook))?;
+        let pid = init.pid();
+        let in_time = match Pid::from_raw(pid) {
+            Some(group) => hook.wait(init.pidfd(), group),
+            None => Err(Error::new(ErrorKind::Host, "a process without a pid")),
+        };
+        let status = sys::wait(pid).host(|| "wait for a hook".to_owned())?;
+        in_time?;
+        let status = ExitStatus::from_raw(status);
+        if status.success() {
+            Ok(())
+        } else {
+            Err(hook.failure(&status.to_string(), &streams.output))
+        }
+    }
+
+    fn start(&self, hook: &Hook<'_>, streams: &Streams) -> Result<Init> {
+        let hierarchies = self
+            .record
+            .cgroup
+            .as_ref()
+            .map_or(0, |cgroup| cgroup.task_file_count());
+        let plan = plan::hook(
+            self.spec,
+            hook,
+            self.facts,
+            hierarchies,
+            self.record.namespaces,
+        )?;
+        let cgroup = self.record.cgroup.as_ref();
+        let tasks = cgroup
+            .map(|cgroup| cgroup.task_files())
+            .transpose()
+            .host(|| "open the cgroup's tasks".to_owned())?;
+        let born_in = cgroup
+            .map(|cgroup| cgroup.v2_directory())
+            .transpose()
+            .host(|| "open the cgroup".to_owned())?
+            .flatten();
+        let context = sources::Context {
+            tasks: tasks.unwrap_or_default(),
+            listener: None,
+            init: Some(self.pidfd),
+        };
+        let slots = sources::open(&plan, context)?;
+        let handover = Handover {
+            stdio: [
+                streams.input.as_fd(),
+                streams.output.as_fd(),
+                streams.output.as_fd(),
+            ],
+            preserved: 0,
+            cgroup: born_in.as_ref().map(AsFd::as_fd),
+            directory: self.directory,
+        };
+        let mut init = Init::start(&plan, &slots, &handover)?;
+        let executed = follow(&mut init, &plan);
+        if executed.is_err() {
+            init.kill();
+        }
+        executed.map(|()| init)
+    }
+}
+
+/// Takes the init through its one rendezvous to the hook's program.
+fn follow(init: &mut Init, plan: &plan::Plan) -> Result<()> {
+    while init.progress(plan)? != Progress::Done {
+        init.go()?;
+    }
+    Ok(())
+}

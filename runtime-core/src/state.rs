@@ -1,0 +1,322 @@
+//! What is kept of a container between two commands: a directory under the state root, named after it.
+//!
+//! - `state.json`: the [`Record`], replaced as a whole.
+//! - `config.json`: the configuration that the container was created with; the bundle's may change afterwards.
+//! - `start.sock`: where a created container waits for `start`; gone once it was started.
+//!
+//! A command that changes the container holds a lock (flock(2)) on the directory meanwhile.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Spec;
+use rustix::fs::{FlockOperation, flock};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::cgroup::Cgroup;
+use crate::error::{Attempt, Error, ErrorKind, Result};
+
+const RECORD: &str = "state.json";
+const CONFIG: &str = "config.json";
+const SOCKET: &str = "start.sock";
+
+/// What the runtime knows of a container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Record {
+    pub(crate) oci_version: String,
+    pub(crate) id: String,
+    pub(crate) bundle: PathBuf,
+    pub(crate) rootfs: PathBuf,
+    /// Nanoseconds since the epoch.
+    pub(crate) created: u64,
+    pub(crate) owner: u32,
+    pub(crate) annotations: HashMap<String, String>,
+    /// The container's first process; none until `create` is done.
+    pub(crate) init: Option<ProcessId>,
+    pub(crate) cgroup: Option<Cgroup>,
+    /// CLONE_NEW flags of the namespaces that are not the runtime's own.
+    pub(crate) namespaces: u32,
+    /// What the plan was compiled with beside the configuration.
+    pub(crate) no_pivot: bool,
+    pub(crate) no_new_keyring: bool,
+    pub(crate) extra_environment: Vec<String>,
+    pub(crate) home: Option<String>,
+}
+
+/// A process that a reused pid is not mistaken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProcessId {
+    pub(crate) pid: i32,
+    /// Clock ticks after boot at which it started (proc_pid_stat(5), field 22).
+    pub(crate) start_time: u64,
+}
+
+impl ProcessId {
+    /// Of a process that runs now.
+    pub(crate) fn of(pid: i32) -> io::Result<ProcessId> {
+        let stat = procfs::process::Process::new(pid)
+            .and_then(|process| process.stat())
+            .map_err(io::Error::other)?;
+        Ok(ProcessId {
+            pid,
+            start_time: stat.starttime,
+        })
+    }
+
+    /// Whether the process has not ended: a zombie has.
+    pub(crate) fn is_alive(&self) -> bool {
+        let stat = procfs::process::Process::new(self.pid).and_then(|process| process.stat());
+        stat.is_ok_and(|stat| stat.starttime == self.start_time && !matches!(stat.state, 'Z' | 'X'))
+    }
+}
+
+/// A container's directory, locked.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    /// Holds the lock.
+    handle: File,
+}
+
+/// Whether the ID is one, by runc's rule: letters, digits, `_`, `+`, `-` and `.`, and not `.` or `..`.
+pub(crate) fn check_id(id: &str) -> Result<()> {
+    let allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'+' | b'-' | b'.');
+    if id.is_empty() || matches!(id, "." | "..") || !id.bytes().all(allowed) {
+        return Err(Error::new(
+            ErrorKind::InvalidId,
+            format!("invalid container ID format: {id:?}"),
+        ));
+    }
+    Ok(())
+}
+
+fn not_found(id: &str) -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        format!("container {id}: container does not exist"),
+    )
+}
+
+impl Directory {
+    /// Makes the directory: whoever does has the ID.
+    pub(crate) fn create(root: &Path, id: &str) -> Result<Directory> {
+        check_id(id)?;
+        let path = root.join(id);
+        let mut builder = DirBuilder::new();
+        builder.mode(0o700);
+        let made = match builder.create(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                DirBuilder::new()
+                    .mode(0o700)
+                    .recursive(true)
+                    .create(root)
+                    .host(|| format!("make the state root {}", root.display()))?;
+                builder.create(&path)
+            }
+            answer => answer,
+        };
+        match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(Error::new(
+                    ErrorKind::AlreadyExists,
+                    format!("container {id}: container with given ID already exists"),
+                ));
+            }
+            answer => answer.host(|| format!("make the state directory {}", path.display()))?,
+        }
+        Directory::lock(path, id)
+    }
+
+    /// Waits for the lock of a directory that is there.
+    pub(crate) fn open(root: &Path, id: &str) -> Result<Directory> {
+        check_id(id)?;
+        Directory::lock(root.join(id), id)
+    }
+
+    fn lock(path: PathBuf, id: &str) -> Result<Directory> {
+        let handle = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_found(id)),
+            answer => answer.host(|| format!("open the state directory {}", path.display()))?,
+        };
+        loop {
+            match flock(&handle, FlockOperation::LockExclusive) {
+                Err(rustix::io::Errno::INTR) => {}
+                answer => {
+                    break answer.host(|| format!("lock the state directory {}", path.display()))?;
+                }
+            }
+        }
+        // Whoever held the lock may have deleted the container, and another may have its ID by now.
+        let same = |there: &fs::Metadata, held: &fs::Metadata| {
+            (there.dev(), there.ino()) == (held.dev(), held.ino())
+        };
+        match (fs::metadata(&path), handle.metadata()) {
+            (Ok(there), Ok(held)) if same(&there, &held) => Ok(Directory { path, handle }),
+            _ => Err(not_found(id)),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the record, so that a reader sees the old one or this.
+    pub(crate) fn write(&self, record: &Record) -> Result<()> {
+        let place = || format!("write {}", self.path.join(RECORD).display());
+        let text = serde_json::to_vec(record)
+            .map_err(io::Error::other)
+            .host(place)?;
+        let new = self.path.join("state.json.new");
+        let written = File::create(&new).and_then(|mut file| file.write_all(&text));
+        written
+            .and_then(|()| fs::rename(&new, self.path.join(RECORD)))
+            .host(place)
+    }
+
+    pub(crate) fn write_config(&self, text: &[u8]) -> Result<()> {
+        let path = self.path.join(CONFIG);
+        fs::write(&path, text).host(|| format!("write {}", path.display()))
+    }
+
+    /// The socket on which the container waits for `start`.
+    pub(crate) fn listen(&self) -> Result<OwnedFd> {
+        let attempt = || format!("listen on {}", self.path.join(SOCKET).display());
+        let socket = socket().host(attempt)?;
+        bind(&socket, &self.socket_address().host(attempt)?).host(attempt)?;
+        listen(&socket, 1).host(attempt)?;
+        Ok(socket)
+    }
+
+    /// Connects to the container that waits for `start`.
+    pub(crate) fn connect(&self) -> Result<OwnedFd> {
+        let attempt = || format!("connect to {}", self.path.join(SOCKET).display());
+        let socket = socket().host(attempt)?;
+        connect(&socket, &self.socket_address().host(attempt)?).host(attempt)?;
+        Ok(socket)
+    }
+
+    /// A state root may have a longer path than an address holds, 108 bytes; the directory's descriptor makes it short.
+    fn socket_address(&self) -> io::Result<SocketAddrUnix> {
+        let path = format!("/proc/self/fd/{}/{SOCKET}", self.handle.as_fd().as_raw_fd());
+        Ok(SocketAddrUnix::new(path)?)
+    }
+
+    /// The container was started.
+    pub(crate) fn forget_start(&self) {
+        let _ = fs::remove_file(self.path.join(SOCKET));
+    }
+
+    /// Removes the directory: the ID is free again.
+    pub(crate) fn remove(&self) -> Result<()> {
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            answer => answer.host(|| format!("remove the state directory {}", self.path.display())),
+        }
+    }
+}
+
+fn socket() -> io::Result<OwnedFd> {
+    Ok(socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )?)
+}
+
+/// Whether the container in this directory waits for `start`.
+pub(crate) fn awaits_start(directory: &Path) -> bool {
+    directory.join(SOCKET).exists()
+}
+
+/// Reads the record of a container; none when its creation never came so far.
+pub(crate) fn read(root: &Path, id: &str) -> Result<Record> {
+    check_id(id)?;
+    let directory = root.join(id);
+    let path = directory.join(RECORD);
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.is_dir() => {
+            return Err(not_found(id));
+        }
+        answer => answer.host(|| format!("read {}", path.display()))?,
+    };
+    serde_json::from_slice(&text).map_err(|error| {
+        let problem = format!(
+            "{} is damaged ({error}); delete --force removes the container",
+            path.display()
+        );
+        Error::new(ErrorKind::Host, problem)
+    })
+}
+
+/// The configuration that a container was created with.
+pub(crate) fn read_config(directory: &Path) -> Result<Spec> {
+    let path = directory.join(CONFIG);
+    let text = fs::read(&path).host(|| format!("read {}", path.display()))?;
+    crate::bundle::parse(&text).map_err(|error| error.context(path.display()))
+}
+
+/// The IDs under a state root.
+pub(crate) fn ids(root: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        answer => answer.host(|| format!("read the state root {}", root.display()))?,
+    };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut ids: Vec<String> = names
+        .filter(|name| check_id(name).is_ok() && root.join(name).is_dir())
+        .collect();
+    ids.sort();
+    Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_letters_digits_and_four_signs() {
+        for good in ["a", "A-1_b+c.d", "0", "...", "-"] {
+            assert!(check_id(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "a/b", "a b", "ä", "a\n", "../x"] {
+            assert_eq!(
+                check_id(bad).unwrap_err().kind(),
+                ErrorKind::InvalidId,
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_second_container_of_the_same_id_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let first = Directory::create(root.path(), "twin").unwrap();
+        drop(first);
+        let error = Directory::create(root.path(), "twin").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_process_that_ended_is_not_taken_for_another_with_its_pid() {
+        let own = ProcessId::of(std::process::id() as i32).unwrap();
+        assert!(own.is_alive());
+        assert!(
+            !ProcessId {
+                start_time: own.start_time + 1,
+                ..own
+            }
+            .is_alive()
+        );
+    }
+}

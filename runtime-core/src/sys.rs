@@ -1,0 +1,389 @@
+//! The library's only `unsafe`: starting the init, and system calls that no crate wraps.
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use crate::plan::Attributes;
+
+/// The child's stack between clone3(2) and execveat(2); it calls a few system calls and nothing else.
+const STACK_SIZE: usize = 16 * 1024;
+
+/// Be born in the cgroup of a descriptor (clone(2)); libc's constant does not fit its type.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// What the child does before it executes the init; all of it is prepared before the clone.
+struct Child<'a> {
+    init: RawFd,
+    arguments: &'a [*const libc::c_char],
+    environment: &'a [*const libc::c_char],
+    /// Standard streams first, then what goes to `first` and the numbers after it.
+    descriptors: &'a mut [RawFd],
+    first: RawFd,
+    /// Why it could not, for the parent.
+    errno: AtomicI32,
+}
+
+/// What a new init is started with.
+pub(crate) struct Start<'a> {
+    pub(crate) init: BorrowedFd<'a>,
+    pub(crate) arguments: &'a [&'a CStr],
+    pub(crate) environment: &'a [&'a CStr],
+    pub(crate) stdio: [BorrowedFd<'a>; 3],
+    /// Descriptors that the init gets at `first` and the numbers after it.
+    pub(crate) descriptors: &'a [BorrowedFd<'a>],
+    /// Descriptors of the caller from 3 up to here stay open at their numbers.
+    pub(crate) first: RawFd,
+    /// CLONE_NEW flags.
+    pub(crate) namespaces: u32,
+    /// The cgroup (version 2) that the init is born in.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
+}
+
+/// Starts the init. The calling thread waits until the init's program replaced the child, as in vfork(2): no code of
+/// the caller's runs in it, and none of the caller's memory is copied.
+///
+/// Signals are blocked for the calling thread meanwhile: a handler of the caller's must not run in the child, which
+/// shares the caller's memory.
+pub(crate) fn spawn(start: &Start<'_>) -> io::Result<(i32, OwnedFd)> {
+    let mut stack = vec![0u8; STACK_SIZE];
+    let arguments = null_terminated(start.arguments);
+    let environment = null_terminated(start.environment);
+    let mut descriptors: Vec<RawFd> = start
+        .stdio
+        .iter()
+        .chain(start.descriptors)
+        .map(AsRawFd::as_raw_fd)
+        .collect();
+    let mut child = Child {
+        init: start.init.as_raw_fd(),
+        arguments: &arguments,
+        environment: &environment,
+        descriptors: &mut descriptors,
+        first: start.first,
+        errno: AtomicI32::new(0),
+    };
+    let mut pidfd: RawFd = -1;
+    let mut flags = u64::from(start.namespaces)
+        | (libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD) as u64;
+    if start.cgroup.is_some() {
+        flags |= CLONE_INTO_CGROUP;
+    }
+    // SAFETY: clone_args is plain data, for which zeros are "none of it".
+    let mut clone: libc::clone_args = unsafe { std::mem::zeroed() };
+    clone.flags = flags;
+    clone.pidfd = (&raw mut pidfd) as u64;
+    clone.exit_signal = libc::SIGCHLD as u64;
+    clone.stack = stack.as_mut_ptr() as u64;
+    clone.stack_size = STACK_SIZE as u64;
+    clone.cgroup = start.cgroup.map_or(0, |fd| fd.as_raw_fd() as u64);
+
+    let mask = block_signals();
+    // SAFETY: the stack and everything behind `child` outlive the call, as the kernel suspends this thread until the
+    // child has executed the init or is gone.
+    let result = unsafe { clone3(&mut clone, run_child, (&raw mut child).cast()) };
+    restore_signals(&mask);
+
+    let pid = i32::try_from(result).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    if pid < 0 {
+        return Err(io::Error::from_raw_os_error(-pid));
+    }
+    // SAFETY: the kernel put a new descriptor there, which nobody else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    match child.errno.load(Ordering::Relaxed) {
+        0 => Ok((pid, pidfd)),
+        errno => {
+            let _ = wait(pid);
+            Err(io::Error::from_raw_os_error(errno))
+        }
+    }
+}
+
+fn null_terminated(texts: &[&CStr]) -> Vec<*const libc::c_char> {
+    texts
+        .iter()
+        .map(|text| text.as_ptr())
+        .chain([ptr::null()])
+        .collect()
+}
+
+/// clone3(2) whose child calls `entry` on the stack that the arguments give.
+///
+/// # Safety
+///
+/// `clone` has a stack, and CLONE_VM with CLONE_VFORK; `entry` does not return, and what `argument` points to lives as
+/// long as the child uses it.
+#[cfg(target_arch = "x86_64")]
+unsafe fn clone3(
+    clone: &mut libc::clone_args,
+    entry: unsafe extern "C" fn(*mut libc::c_void) -> !,
+    argument: *mut libc::c_void,
+) -> i64 {
+    let result: i64;
+    // SAFETY: the system call keeps all registers but the three that are named; the child finds its entry and argument
+    // in registers and starts on a stack of its own, aligned as the kernel was given it.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, {argument}",
+            "call {entry}",
+            "ud2",
+            "2:",
+            entry = in(reg) entry,
+            argument = in(reg) argument,
+            inlateout("rax") libc::SYS_clone3 => result,
+            in("rdi") clone,
+            in("rsi") size_of::<libc::clone_args>(),
+            // Not lateout: the child reads its entry and argument after the system call has overwritten these two.
+            out("rcx") _,
+            out("r11") _,
+        );
+    }
+    result
+}
+
+/// clone3(2) whose child calls `entry` on the stack that the arguments give.
+///
+/// # Safety
+///
+/// `clone` has a stack, and CLONE_VM with CLONE_VFORK; `entry` does not return, and what `argument` points to lives as
+/// long as the child uses it.
+#[cfg(target_arch = "aarch64")]
+unsafe fn clone3(
+    clone: &mut libc::clone_args,
+    entry: unsafe extern "C" fn(*mut libc::c_void) -> !,
+    argument: *mut libc::c_void,
+) -> i64 {
+    let result: i64;
+    // SAFETY: the system call keeps all registers but the first; the child finds its entry and argument in registers and
+    // starts on a stack of its own, aligned as the kernel was given it.
+    unsafe {
+        std::arch::asm!(
+            "svc 0",
+            "cbnz x0, 2f",
+            "mov x29, #0",
+            "mov x0, {argument}",
+            "blr {entry}",
+            "brk #1",
+            "2:",
+            entry = in(reg) entry,
+            argument = in(reg) argument,
+            in("x8") libc::SYS_clone3,
+            inlateout("x0") clone => result,
+            in("x1") size_of::<libc::clone_args>(),
+        );
+    }
+    result
+}
+
+/// # Safety
+///
+/// `child` points to a [`Child`] that nobody else uses until this process has executed the init or is gone.
+unsafe extern "C" fn run_child(child: *mut libc::c_void) -> ! {
+    // SAFETY: the caller's promise.
+    let child = unsafe { &mut *child.cast::<Child<'_>>() };
+    let errno = match arrange_descriptors(child) {
+        Err(errno) => errno,
+        Ok(init) => {
+            let (path, flags) = (c"".as_ptr(), libc::AT_EMPTY_PATH);
+            // SAFETY: both lists are NULL-terminated lists of C strings.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_execveat,
+                    init,
+                    path,
+                    child.arguments.as_ptr(),
+                    child.environment.as_ptr(),
+                    flags,
+                )
+            };
+            errno()
+        }
+    };
+    child.errno.store(errno, Ordering::Relaxed);
+    // SAFETY: ends this process alone, without running anything of the parent's.
+    unsafe { libc::_exit(127) }
+}
+
+/// Puts every descriptor at its number, and closes all that the init is not to have. Numbers may overlap, so all are
+/// moved out of the way first. Gives the number of the init's own program.
+fn arrange_descriptors(child: &mut Child<'_>) -> Result<RawFd, i32> {
+    let slots = child.descriptors.len().saturating_sub(3) as RawFd;
+    let init = child.first + slots;
+    let program = duplicate_above(child.init, init)?;
+    for descriptor in child.descriptors.iter_mut() {
+        *descriptor = duplicate_above(*descriptor, init)?;
+    }
+    for (position, descriptor) in child.descriptors.iter().enumerate() {
+        let position = position as RawFd;
+        let number = if position < 3 {
+            position
+        } else {
+            child.first + position - 3
+        };
+        // SAFETY: replaces a descriptor in this process's own table.
+        check(unsafe { libc::dup3(*descriptor, number, 0) })?;
+    }
+    for preserved in 3..child.first {
+        // SAFETY: changes a flag of a descriptor in this process's own table.
+        unsafe { libc::fcntl(preserved, libc::F_SETFD, 0) };
+    }
+    // SAFETY: as above; then closes the rest of the table, which is this process's own.
+    unsafe {
+        check(libc::dup3(program, init, libc::O_CLOEXEC))?;
+        check(libc::syscall(libc::SYS_close_range, init + 1, libc::c_uint::MAX, 0) as libc::c_int)?;
+    }
+    Ok(init)
+}
+
+fn duplicate_above(descriptor: RawFd, number: RawFd) -> Result<RawFd, i32> {
+    // SAFETY: makes a new descriptor in this process's own table.
+    check(unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, number + 1) })
+}
+
+fn check(result: libc::c_int) -> Result<libc::c_int, i32> {
+    if result < 0 { Err(errno()) } else { Ok(result) }
+}
+
+fn errno() -> i32 {
+    // SAFETY: the location of the thread's errno is always valid.
+    unsafe { *libc::__errno_location() }
+}
+
+fn block_signals() -> libc::sigset_t {
+    // SAFETY: both sets are written by the calls before they are read.
+    unsafe {
+        let (mut all, mut old) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut old);
+        old
+    }
+}
+
+fn restore_signals(mask: &libc::sigset_t) {
+    // SAFETY: a set that the kernel wrote.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, ptr::null_mut()) };
+}
+
+/// Waits for a child to end; gives its wait status (waitpid(2)).
+pub(crate) fn wait(pid: i32) -> io::Result<i32> {
+    let mut status = 0;
+    loop {
+        // SAFETY: the status is this function's own.
+        match unsafe { libc::waitpid(pid, &mut status, 0) } {
+            -1 if errno() == libc::EINTR => {}
+            -1 => return Err(io::Error::last_os_error()),
+            _ => return Ok(status),
+        }
+    }
+}
+
+/// mount_setattr(2) on a detached tree: first what is for all of it, then what is for its top alone.
+pub(crate) fn set_mount_attributes(
+    tree: BorrowedFd<'_>,
+    attributes: &Attributes,
+    propagation: &[u32],
+) -> io::Result<()> {
+    let recursive = (attributes.recursive_set, attributes.recursive_clear);
+    if recursive != (0, 0) {
+        mount_setattr(tree, recursive, 0, true)?;
+    }
+    if (attributes.set, attributes.clear) != (0, 0) {
+        mount_setattr(tree, (attributes.set, attributes.clear), 0, false)?;
+    }
+    for &flags in propagation {
+        let recursive = flags & libc::MS_REC as u32 != 0;
+        mount_setattr(tree, (0, 0), flags & !(libc::MS_REC as u32), recursive)?;
+    }
+    Ok(())
+}
+
+fn mount_setattr(
+    tree: BorrowedFd<'_>,
+    (set, clear): (u64, u64),
+    propagation: u32,
+    recursive: bool,
+) -> io::Result<()> {
+    // `struct mount_attr`: attr_set, attr_clr, propagation, userns_fd.
+    let attr: [u64; 4] = [set, clear, u64::from(propagation), 0];
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: an empty path, and a structure of the size that is given.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            attr.as_ptr(),
+            size_of_val(&attr),
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether a capability is in the caller's bounding set; nothing when the kernel does not know it.
+pub(crate) fn is_in_bounding_set(capability: u32) -> Option<bool> {
+    // SAFETY: the call takes and gives numbers alone.
+    match unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) } {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
+/// prlimit(2) on another process.
+pub(crate) fn set_rlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit64 {
+        rlim_cur: soft,
+        rlim_max: hard,
+    };
+    // SAFETY: a structure of the right type, read by the call.
+    let result = unsafe { libc::prlimit64(pid, resource as _, &limit, ptr::null_mut()) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// The caller's own descriptor of that number, which it keeps open during the call that this is for.
+pub(crate) fn callers(descriptor: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: used for the standard streams, which are the process's for good.
+    unsafe { BorrowedFd::borrow_raw(descriptor) }
+}
+
+/// Whether a descriptor of that number is open.
+pub(crate) fn is_open(descriptor: RawFd) -> bool {
+    // SAFETY: reads a flag of a number, whatever it is.
+    unsafe { libc::fcntl(descriptor, libc::F_GETFD) >= 0 }
+}
+
+/// pidfd_send_signal(2), for any signal that the kernel has.
+pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let nothing = ptr::null::<libc::siginfo_t>();
+    // SAFETY: without a siginfo the call takes numbers alone.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            nothing,
+            0,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! The container's terminal, and the owner of its standard streams.
+
+use runtime_init::{Fault, Operation};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{FileType, OFlags, Uid, fchown, fstat, fstatfs};
+use rustix::io::Errno;
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+use crate::control::{Control, fault};
+use crate::{During, Outcome, mounts, root, sys};
+
+/// The statfs(2) type of devpts.
+const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
+
+pub(crate) struct Console {
+    pub(crate) uid: u32,
+    pub(crate) columns: u16,
+    pub(crate) rows: u16,
+    pub(crate) mount: bool,
+}
+
+/// Opens a pty of the container's devpts and makes its slave the controlling terminal. The slave is reached from the
+/// master by ioctl and mounted by descriptor: no name under the image's /dev decides what becomes the console
+/// (CVE-2025-52565).
+pub(crate) fn open(
+    root: BorrowedFd<'_>,
+    control: &Control,
+    step: u32,
+    console: Console,
+) -> Outcome {
+    let master = open_master(root)?;
+    unlockpt(&master).during(Operation::OpenPty)?;
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let slave = ioctl_tiocgptpeer(&master, flags).during(Operation::OpenPty)?;
+    if console.columns != 0 || console.rows != 0 {
+        let size = Winsize {
+            ws_row: console.rows,
+            ws_col: console.columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&slave, size).during(Operation::OpenPty)?;
+    }
+    fchown(&slave, Some(Uid::from_raw(console.uid)), None).during(Operation::ChangeOwner)?;
+    if console.mount {
+        mounts::mount_descriptor(root, slave.as_fd(), c"/dev/console")?;
+    }
+    control.send_console(step, master.as_fd())?;
+    use_as_terminal(slave.as_fd()).during(Operation::UsePty)
+}
+
+fn open_master(root: BorrowedFd<'_>) -> Result<OwnedFd, Fault> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY;
+    let master = root::open_file(root, c"/dev/pts/ptmx", flags).during(Operation::OpenPty)?;
+    let filesystem = fstatfs(&master).during(Operation::OpenPty)?.f_type as u64;
+    let wrong = fault(Operation::OpenPty, Errno::NODEV);
+    if filesystem == DEVPTS_SUPER_MAGIC {
+        Ok(master)
+    } else {
+        Err(wrong)
+    }
+}
+
+fn use_as_terminal(slave: BorrowedFd<'_>) -> Result<(), Errno> {
+    rustix::process::ioctl_tiocsctty(slave)?;
+    rustix::stdio::dup2_stdin(slave)?;
+    rustix::stdio::dup2_stdout(slave)?;
+    rustix::stdio::dup2_stderr(slave)
+}
+
+/// Gives the standard streams to the user, so that it may reopen them by /dev/stdout. The host's devices stay whose they
+/// are, and a pipe or socket that may not be given away does as well.
+pub(crate) fn chown_stdio(uid: u32) -> Outcome {
+    for stream in 0..3 {
+        let stream = sys::inherited(stream);
+        let Ok(status) = fstat(stream) else { continue };
+        if FileType::from_raw_mode(status.st_mode).is_char_device()
+            && !rustix::termios::isatty(stream)
+        {
+            continue;
+        }
+        if status.st_uid == uid {
+            continue;
+        }
+        match fchown(stream, Some(Uid::from_raw(uid)), None) {
+            // Read-only file systems, streams owned outside of the user namespace, and those without an owner.
+            Ok(()) | Err(Errno::INVAL | Errno::PERM | Errno::ROFS | Errno::NOSYS) => {}
+            Err(errno) => return Err(fault(Operation::ChangeOwner, errno)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! Messages between the init and the runtime.
+
+use runtime_init::{Fault, Operation, Report, ReportKind};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, SocketFlags};
+
+use crate::{During, Outcome, sys};
+
+/// The socket to whoever waits for this process: the creator's, later that of `start`.
+pub(crate) enum Control {
+    Inherited(BorrowedFd<'static>),
+    Accepted(OwnedFd),
+}
+
+pub(crate) const fn fault(operation: Operation, errno: Errno) -> Fault {
+    Fault {
+        operation,
+        errno: errno.raw_os_error(),
+    }
+}
+
+impl Control {
+    pub(crate) fn new(socket: BorrowedFd<'static>) -> Self {
+        Control::Inherited(socket)
+    }
+
+    pub(crate) fn failed(&self, step: u32, fault: Fault) {
+        self.send(Report {
+            kind: ReportKind::Failed,
+            step,
+            operation: fault.operation,
+            value: fault.errno,
+        });
+    }
+
+    pub(crate) fn forked(&self, step: u32, pid: i32) {
+        self.send(Report {
+            kind: ReportKind::Forked,
+            step,
+            operation: Operation::Whole,
+            value: pid,
+        });
+    }
+
+    /// Reports that the step is reached and waits until the runtime lets it go on. When the runtime is gone, so is this
+    /// process: nobody is left who could say what becomes of the container.
+    pub(crate) fn wait(&self, step: u32) -> Outcome {
+        self.send(Report {
+            kind: ReportKind::Reached,
+            step,
+            operation: Operation::Whole,
+            value: 0,
+        });
+        match receive_go(self.as_fd()) {
+            Ok(true) => Ok(()),
+            Ok(false) => sys::exit(1),
+            Err(errno) => Err(fault(Operation::Control, errno)),
+        }
+    }
+
+    /// Sends the pty's master.
+    pub(crate) fn send_console(&self, step: u32, master: BorrowedFd<'_>) -> Outcome {
+        let report = Report {
+            kind: ReportKind::Console,
+            step,
+            operation: Operation::Whole,
+            value: 0,
+        };
+        sys::send_descriptor(self.as_fd(), &report.encode(), master).during(Operation::SendPty)
+    }
+
+    /// A runtime that is gone hears nothing, and the process finds that out when it waits.
+    fn send(&self, report: Report) {
+        let _ = rustix::net::send(self.as_fd(), &report.encode(), SendFlags::NOSIGNAL);
+    }
+}
+
+impl AsFd for Control {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Control::Inherited(socket) => *socket,
+            Control::Accepted(socket) => socket.as_fd(),
+        }
+    }
+}
+
+/// Waits for a `start`; one that goes away before it has said so does not count.
+pub(crate) fn await_start(listener: BorrowedFd<'_>) -> Result<Control, Fault> {
+    loop {
+        let connection = match rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
+            Err(Errno::INTR | Errno::CONNABORTED) => continue,
+            answer => answer.during(Operation::Control)?,
+        };
+        if receive_go(connection.as_fd()) == Ok(true) {
+            return Ok(Control::Accepted(connection));
+        }
+    }
+}
+
+/// Whether the next message is the word to go on; false when the other end is closed.
+fn receive_go(socket: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let mut byte = [0u8; 1];
+    loop {
+        match rustix::net::recv(socket, &mut byte, RecvFlags::empty()) {
+            Ok((length, _)) => return Ok(length == 1 && byte == [runtime_init::GO]),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The interpreter of plans: a freestanding program that becomes the container's first process.
+//!
+//! It has no libc, no heap, nothing to print with, and no unwinding. It knows nothing of `config.json`; it does what the
+//! plan says, reports (step, errno) when the kernel refuses, and ends by executing the user's program in its own place.
+#![no_std]
+#![no_main]
+
+mod console;
+mod control;
+mod devices;
+mod mounts;
+mod process;
+mod root;
+mod sys;
+
+use runtime_init::{Fault, Header, Operation, Slot, Step};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+
+use crate::control::Control;
+
+/// What the init carries from step to step.
+struct Interpreter {
+    start: sys::Start,
+    control: Control,
+    /// The container's root, once attached.
+    root: Option<OwnedFd>,
+    /// The private procfs.
+    proc: Option<OwnedFd>,
+    /// The null device and the empty directory that masks are clones of, once one is mounted.
+    masks: mounts::Masks,
+    /// What [`Step::Execute`] executes.
+    program: Option<&'static core::ffi::CStr>,
+}
+
+type Outcome = Result<(), Fault>;
+
+/// Names the part of a step that a system call belongs to.
+trait During<T> {
+    fn during(self, operation: Operation) -> Result<T, Fault>;
+}
+
+impl<T> During<T> for Result<T, Errno> {
+    fn during(self, operation: Operation) -> Result<T, Fault> {
+        self.map_err(|errno| Fault {
+            operation,
+            errno: errno.raw_os_error(),
+        })
+    }
+}
+
+/// Called by the entry point with what the kernel put on the stack.
+fn main(start: sys::Start) -> ! {
+    sys::reset_signals();
+    // Modes in the plan are exact; the user's umask is a step of its own.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    let mut interpreter = Interpreter {
+        control: Control::new(sys::inherited(start.slot(runtime_init::CONTROL))),
+        start,
+        root: None,
+        proc: None,
+        masks: mounts::Masks::default(),
+        program: None,
+    };
+    if let Err((step, fault)) = interpreter.run() {
+        interpreter.control.failed(step, fault);
+    }
+    sys::exit(1)
+}
+
+impl Interpreter {
+    fn run(&mut self) -> Result<(), (u32, Fault)> {
+        let plan = self
+            .start
+            .map_plan()
+            .during(Operation::Decode)
+            .map_err(|fault| (0, fault))?;
+        let malformed = |step| (step, control::fault(Operation::Decode, Errno::INVAL));
+        let (header, mut rest) = runtime_init::decode::<Header>(plan).map_err(|_| malformed(0))?;
+        for index in 0..header.steps {
+            let (step, after) =
+                runtime_init::decode::<Step<'static>>(rest).map_err(|_| malformed(index))?;
+            rest = after;
+            self.execute(index, step).map_err(|fault| (index, fault))?;
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, index: u32, step: Step<'static>) -> Outcome {
+        use Operation::Whole;
+        match step {
+            Step::JoinCgroups { first, count } => self.join_cgroups(first, count),
+            Step::JoinNamespaces { slot, flags } => {
+                sys::setns(self.slot(slot), flags).during(Whole)
+            }
+            Step::Unshare { flags } => sys::unshare(flags).during(Whole),
+            Step::Fork => self.fork(index),
+            Step::EnterTimeNamespace => self.enter_time_namespace(),
+            Step::Wait(_) => self.control.wait(index),
+            Step::BecomeRoot => process::set_ids(0, 0),
+            Step::Undumpable => sys::set_dumpable(false).during(Whole),
+            Step::NewSession => rustix::process::setsid().map(drop).during(Whole),
+            Step::NewKeyring { name } => sys::new_keyring(name.0).during(Whole),
+            Step::OpenProc => self.open_proc(),
+            Step::WriteProc { path, value } => self.write_proc(path.0, value.0),
+            Step::SetRootPropagation { flags } => mounts::set_root_propagation(flags),
+            Step::AttachRoot { tree, path } => self.attach_root(tree, path.0),
+            Step::UseCurrentRoot => self.use_current_root(),
+            Step::MountTree { tree, target } => {
+                mounts::mount_tree(self.root()?, self.slot(tree), target.0)
+            }
+            Step::MountNew {
+                fstype,
+                options,
+                attributes,
+                propagation,
+                target,
+                strict,
+                keep_mode,
+            } => mounts::NewMount {
+                fstype: fstype.0,
+                options,
+                attributes,
+                propagation,
+                strict,
+                keep_mode,
+            }
+            .mount(self.root()?, target.0),
+            Step::SetMountAttributes {
+                target,
+                set,
+                clear,
+                propagation,
+                recursive,
+            } => {
+                let attributes = sys::MountAttributes {
+                    set,
+                    clear,
+                    propagation,
+                };
+                mounts::set_attributes(self.root()?, target.0, attributes, recursive)
+            }
+            Step::MakeDirectory { path, mode } => {
+                root::make_directory(self.root()?, path.0, mode).map(drop)
+            }
+            Step::Symlink {
+                path,
+                target,
+                replace,
+            } => devices::symlink(self.root()?, path.0, target.0, replace),
+            Step::MakeDevice {
+                path,
+                mode,
+                device,
+                uid,
+                gid,
+            } => {
+                let node = devices::Node {
+                    mode,
+                    device,
+                    uid,
+                    gid,
+                };
+                node.make(self.root()?, path.0)
+            }
+            Step::OpenConsole {
+                uid,
+                columns,
+                rows,
+                mount,
+            } => console::open(
+                self.root()?,
+                &self.control,
+                index,
+                console::Console {
+                    uid,
+                    columns,
+                    rows,
+                    mount,
+                },
+            ),
+            Step::ChownStdio { uid } => console::chown_stdio(uid),
+            Step::PivotRoot => mounts::pivot_root(self.root()?),
+            Step::MoveRoot => mounts::move_root(self.root()?),
+            Step::Chroot => mounts::chroot(self.root()?),
+            Step::Mask { path, null } => {
+                let (root, null) = (self.root.as_ref(), self.slot(null));
+                let root = root.ok_or(NO_ROOT)?.as_fd();
+                self.masks.mask(root, path.0, null)
+            }
+            Step::MakeReadonly { path } => mounts::make_readonly(self.root()?, path.0),
+            Step::BringLoopbackUp => sys::bring_loopback_up().during(Whole),
+            Step::SetHostname { name } => {
+                rustix::system::sethostname(name.0.to_bytes()).during(Whole)
+            }
+            Step::SetDomainname { name } => {
+                rustix::system::setdomainname(name.0.to_bytes()).during(Whole)
+            }
+            Step::SetUmask { mask } => {
+                rustix::process::umask(rustix::fs::Mode::from_bits_truncate(mask));
+                Ok(())
+            }
+            Step::LimitBoundingSet { keep, last } => process::limit_bounding_set(keep, last),
+            Step::SetLimit {
+                resource,
+                soft,
+                hard,
+            } => sys::set_limit(resource, soft, hard).during(Whole),
+            Step::SetUser { uid, gid, groups } => process::set_user(uid, gid, groups),
+            Step::SetCapabilities {
+                effective,
+                permitted,
+                inheritable,
+                ambient,
+            } => process::set_capabilities([effective, permitted, inheritable], ambient),
+            Step::ChangeDirectory { path } => process::change_directory(path.0),
+            Step::SetNoNewPrivileges => rustix::thread::set_no_new_privs(true).during(Whole),
+            Step::FindProgram { candidates } => self.find_program(candidates),
+            Step::AwaitStart { listener } => self.await_start(listener),
+            Step::LoadSeccomp { flags, program } => {
+                sys::load_seccomp(flags, program.0).during(Whole)
+            }
+            Step::Execute => self.exec(),
+        }
+    }
+
+    fn slot(&self, slot: Slot) -> BorrowedFd<'static> {
+        sys::inherited(self.start.slot(slot))
+    }
+
+    fn root(&self) -> Result<BorrowedFd<'_>, Fault> {
+        self.root.as_ref().map(|root| root.as_fd()).ok_or(NO_ROOT)
+    }
+
+    fn join_cgroups(&self, first: Slot, count: u16) -> Outcome {
+        for offset in 0..count {
+            let tasks = self.slot(Slot(first.0.wrapping_add(offset)));
+            rustix::io::write(tasks, b"0").during(Operation::Write)?;
+        }
+        Ok(())
+    }
+
+    fn fork(&mut self, index: u32) -> Outcome {
+        match sys::clone_sibling().during(Operation::Whole)? {
+            None => Ok(()),
+            Some(child) => {
+                self.control.forked(index, child);
+                sys::exit(0)
+            }
+        }
+    }
+
+    fn attach_root(&mut self, tree: Slot, path: &core::ffi::CStr) -> Outcome {
+        let tree = self.slot(tree);
+        mounts::attach_root(tree, path)?;
+        self.root = Some(rustix::io::fcntl_dupfd_cloexec(tree, 0).during(Operation::Open)?);
+        Ok(())
+    }
+
+    fn use_current_root(&mut self) -> Outcome {
+        use rustix::fs::{CWD, Mode, OFlags, openat};
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        self.root = Some(openat(CWD, c"/", flags, Mode::empty()).during(Operation::Open)?);
+        Ok(())
+    }
+
+    fn find_program(&mut self, candidates: runtime_init::TextList<'static>) -> Outcome {
+        self.program = Some(process::find_program(candidates)?);
+        Ok(())
+    }
+
+    fn await_start(&mut self, listener: Slot) -> Outcome {
+        // Nothing of the host's stays open while the container waits, but the socket that it waits on.
+        (self.root, self.proc) = (None, None);
+        self.masks = mounts::Masks::default();
+        sys::close_all_but(self.start.plan(), self.slot(listener));
+        self.control = control::await_start(self.slot(listener))?;
+        Ok(())
+    }
+
+    fn exec(&self) -> Outcome {
+        let program = self
+            .program
+            .ok_or(control::fault(Operation::Whole, Errno::NOENT))?;
+        sys::close_on_exec_from(self.start.plan()).during(Operation::Open)?;
+        Err(self.start.execve(program)).during(Operation::Whole)
+    }
+}
+
+const NO_ROOT: Fault = control::fault(Operation::Resolve, Errno::BADF);

@@ -1,0 +1,326 @@
+//! Mounts, by descriptor: a target is opened inside the root, and what is attached there is a mount of no name.
+
+use core::ffi::CStr;
+
+use runtime_init::{Fault, Operation, TextList};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount,
+    fsopen, mount_change, move_mount, open_tree, unmount,
+};
+
+use crate::control::fault;
+use crate::root::{self, Kind};
+use crate::{During, Interpreter, Outcome, sys};
+
+/// The longest name of a file system's option.
+const OPTION_NAME_MAX: usize = 256;
+
+pub(crate) fn set_root_propagation(flags: u32) -> Outcome {
+    mount_change(c"/", MountPropagationFlags::from_bits_retain(flags)).during(Operation::Whole)
+}
+
+/// Mounts the tree at a path of the host: the one path that is resolved there, before anything of the image is looked at.
+pub(crate) fn attach_root(tree: BorrowedFd<'_>, path: &CStr) -> Outcome {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
+    move_mount(tree, c"", CWD, path, flags).during(Operation::AttachMount)
+}
+
+/// Attaches a tree that the runtime made.
+pub(crate) fn mount_tree(root: BorrowedFd<'_>, tree: BorrowedFd<'_>, target: &CStr) -> Outcome {
+    let source = FileType::from_raw_mode(fstat(tree).during(Operation::CloneMount)?.st_mode);
+    let kind = if source.is_dir() {
+        Kind::Directory
+    } else {
+        Kind::File
+    };
+    let target = root::open_or_make(root, target, kind)?;
+    attach(tree, target.as_fd())
+}
+
+fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Outcome {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, c"", target, c"", flags).during(Operation::AttachMount)
+}
+
+/// A file system that is mounted anew.
+pub(crate) struct NewMount {
+    pub(crate) fstype: &'static CStr,
+    pub(crate) options: TextList<'static>,
+    pub(crate) attributes: u64,
+    pub(crate) propagation: u32,
+    pub(crate) strict: bool,
+    pub(crate) keep_mode: bool,
+}
+
+impl NewMount {
+    pub(crate) fn mount(&self, root: BorrowedFd<'_>, target: &CStr) -> Outcome {
+        let target = self.open_target(root, target)?;
+        let filesystem =
+            fsopen(self.fstype, FsOpenFlags::FSOPEN_CLOEXEC).during(Operation::OpenFilesystem)?;
+        for option in self.options.iter() {
+            configure(filesystem.as_fd(), option).during(Operation::Configure)?;
+        }
+        if self.keep_mode {
+            let mode = fstat(&target).during(Operation::CheckTarget)?.st_mode;
+            let mode = OctalMode::new(mode);
+            fsconfig_set_string(&filesystem, c"mode", mode.text()).during(Operation::Configure)?;
+        }
+        fsconfig_create(&filesystem).during(Operation::CreateFilesystem)?;
+        let attributes = MountAttrFlags::from_bits_retain(self.attributes as u32);
+        let mount = fsmount(&filesystem, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+            .during(Operation::MakeMount)?;
+        if self.propagation != 0 {
+            let propagation = sys::MountAttributes {
+                propagation: self.propagation,
+                ..sys::MountAttributes::default()
+            };
+            sys::mount_setattr(mount.as_fd(), &propagation, false)
+                .during(Operation::SetAttributes)?;
+        }
+        attach(mount.as_fd(), target.as_fd())
+    }
+
+    fn open_target(&self, root: BorrowedFd<'_>, target: &CStr) -> Result<OwnedFd, Fault> {
+        if !self.strict {
+            return root::open_or_make(root, target, Kind::Directory);
+        }
+        match root::open_strict(root, target) {
+            Ok(target) => {
+                let kind =
+                    FileType::from_raw_mode(fstat(&target).during(Operation::CheckTarget)?.st_mode);
+                let wrong = fault(Operation::CheckTarget, Errno::NOTDIR);
+                if kind.is_dir() {
+                    Ok(target)
+                } else {
+                    Err(wrong)
+                }
+            }
+            Err(Errno::NOENT) => {
+                root::make_directory(root, target, 0o755)?;
+                root::open_strict(root, target).during(Operation::CheckTarget)
+            }
+            Err(errno) => Err(fault(Operation::CheckTarget, errno)),
+        }
+    }
+}
+
+/// Sets `key=value` or `flag`.
+fn configure(filesystem: BorrowedFd<'_>, option: &CStr) -> Result<(), Errno> {
+    let bytes = option.to_bytes_with_nul();
+    let Some(equals) = bytes.iter().position(|&byte| byte == b'=') else {
+        return fsconfig_set_flag(filesystem, option);
+    };
+    let mut name = [0u8; OPTION_NAME_MAX];
+    for (to, from) in name.iter_mut().zip(bytes.iter().take(equals)) {
+        *to = *from;
+    }
+    let name = CStr::from_bytes_until_nul(&name).map_err(|_| Errno::NAMETOOLONG)?;
+    let value = bytes.get(equals.wrapping_add(1)..).unwrap_or_default();
+    let value = CStr::from_bytes_with_nul(value).map_err(|_| Errno::INVAL)?;
+    fsconfig_set_string(filesystem, name, value)
+}
+
+/// Permission bits in octal digits.
+struct OctalMode([u8; 5]);
+
+impl OctalMode {
+    fn new(mode: u32) -> Self {
+        let digit = |shift: u32| b'0' + ((mode >> shift) & 7) as u8;
+        OctalMode([digit(9), digit(6), digit(3), digit(0), 0])
+    }
+
+    fn text(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
+    }
+}
+
+pub(crate) fn set_attributes(
+    root: BorrowedFd<'_>,
+    target: &CStr,
+    attributes: sys::MountAttributes,
+    recursive: bool,
+) -> Outcome {
+    let target = root::open(root, target).during(Operation::Resolve)?;
+    sys::mount_setattr(target.as_fd(), &attributes, recursive).during(Operation::SetAttributes)
+}
+
+pub(crate) fn make_readonly(root: BorrowedFd<'_>, path: &CStr) -> Outcome {
+    let target = match root::open(root, path) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        answer => answer.during(Operation::Resolve)?,
+    };
+    let tree = clone_tree(target.as_fd(), OpenTreeFlags::AT_RECURSIVE)?;
+    let readonly = sys::MountAttributes {
+        set: sys::MOUNT_ATTR_RDONLY,
+        ..sys::MountAttributes::default()
+    };
+    sys::mount_setattr(tree.as_fd(), &readonly, true).during(Operation::SetAttributes)?;
+    attach(tree.as_fd(), target.as_fd())
+}
+
+fn clone_tree(source: BorrowedFd<'_>, flags: OpenTreeFlags) -> Result<OwnedFd, Fault> {
+    let clone = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    open_tree(source, c"", clone | flags).during(Operation::CloneMount)
+}
+
+/// A mount of what an open descriptor refers to, a device node for one.
+pub(crate) fn mount_descriptor(
+    root: BorrowedFd<'_>,
+    source: BorrowedFd<'_>,
+    target: &CStr,
+) -> Outcome {
+    let tree = clone_tree(source, OpenTreeFlags::empty())?;
+    mount_tree(root, tree.as_fd(), target)
+}
+
+/// What hides the masked paths. The first use attaches a mount, each later one a clone of it: before Linux 6.15 only an
+/// attached mount can be cloned.
+#[derive(Default)]
+pub(crate) struct Masks {
+    null_is_attached: bool,
+    empty_directory: Option<OwnedFd>,
+}
+
+impl Masks {
+    pub(crate) fn mask(
+        &mut self,
+        root: BorrowedFd<'_>,
+        path: &CStr,
+        null: BorrowedFd<'_>,
+    ) -> Outcome {
+        let target = match root::open(root, path) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            answer => answer.during(Operation::Resolve)?,
+        };
+        let kind = FileType::from_raw_mode(fstat(&target).during(Operation::CheckTarget)?.st_mode);
+        if kind.is_dir() {
+            self.cover_directory(target.as_fd())
+        } else if self.null_is_attached {
+            let clone = clone_tree(null, OpenTreeFlags::empty())?;
+            attach(clone.as_fd(), target.as_fd())
+        } else {
+            self.null_is_attached = true;
+            attach(null, target.as_fd())
+        }
+    }
+
+    fn cover_directory(&mut self, target: BorrowedFd<'_>) -> Outcome {
+        if let Some(empty) = &self.empty_directory {
+            let clone = clone_tree(empty.as_fd(), OpenTreeFlags::empty())?;
+            return attach(clone.as_fd(), target);
+        }
+        let filesystem =
+            fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).during(Operation::OpenFilesystem)?;
+        fsconfig_create(&filesystem).during(Operation::CreateFilesystem)?;
+        let readonly = MountAttrFlags::MOUNT_ATTR_RDONLY;
+        let mount = fsmount(&filesystem, FsMountFlags::FSMOUNT_CLOEXEC, readonly)
+            .during(Operation::MakeMount)?;
+        attach(mount.as_fd(), target)?;
+        self.empty_directory = Some(mount);
+        Ok(())
+    }
+}
+
+/// pivot_root(2) onto itself: the old root lies over the new one for a moment, and is detached.
+pub(crate) fn pivot_root(root: BorrowedFd<'_>) -> Outcome {
+    let old = open_old_root()?;
+    rustix::process::fchdir(root).during(Operation::ChangeDirectory)?;
+    rustix::process::pivot_root(c".", c".").during(Operation::Pivot)?;
+    rustix::process::fchdir(old).during(Operation::ChangeDirectory)?;
+    // Its unmounting must not reach the host's mounts where the propagation of the root is shared.
+    let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    mount_change(c".", slave).during(Operation::DetachOldRoot)?;
+    unmount(c".", UnmountFlags::DETACH).during(Operation::DetachOldRoot)?;
+    rustix::process::chdir(c"/").during(Operation::ChangeDirectory)
+}
+
+fn open_old_root() -> Result<OwnedFd, Fault> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, c"/", flags, Mode::empty()).during(Operation::Open)
+}
+
+/// For a root that cannot be pivoted: the new one is moved over it.
+pub(crate) fn move_root(root: BorrowedFd<'_>) -> Outcome {
+    rustix::process::fchdir(root).during(Operation::ChangeDirectory)?;
+    move_mount(
+        root,
+        c"",
+        CWD,
+        c"/",
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )
+    .during(Operation::AttachMount)?;
+    rustix::process::chroot(c".").during(Operation::Pivot)?;
+    rustix::process::chdir(c"/").during(Operation::ChangeDirectory)
+}
+
+pub(crate) fn chroot(root: BorrowedFd<'_>) -> Outcome {
+    rustix::process::fchdir(root).during(Operation::ChangeDirectory)?;
+    rustix::process::chroot(c".").during(Operation::Pivot)?;
+    rustix::process::chdir(c"/").during(Operation::ChangeDirectory)
+}
+
+/// The statfs(2) type of procfs.
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+
+impl Interpreter {
+    pub(crate) fn open_proc(&mut self) -> Outcome {
+        self.proc = Some(match private_proc() {
+            // A user namespace may not make a procfs where a part of the visible one is covered; the host's own, not yet
+            // replaced by anything of the container's, does as well.
+            Err(Errno::PERM) => host_proc()?,
+            answer => answer.during(Operation::MakeMount)?,
+        });
+        Ok(())
+    }
+
+    pub(crate) fn write_proc(&self, path: &CStr, value: &CStr) -> Outcome {
+        let file = self.open_in_proc(path, OFlags::WRONLY)?;
+        rustix::io::write(file, value.to_bytes())
+            .map(drop)
+            .during(Operation::Write)
+    }
+
+    pub(crate) fn enter_time_namespace(&self) -> Outcome {
+        let namespace = self.open_in_proc(c"self/ns/time_for_children", OFlags::RDONLY)?;
+        sys::setns(namespace.as_fd(), sys::CLONE_NEWTIME).during(Operation::Whole)
+    }
+
+    fn open_in_proc(&self, path: &CStr, flags: OFlags) -> Result<OwnedFd, Fault> {
+        let proc = self
+            .proc
+            .as_ref()
+            .ok_or(fault(Operation::Open, Errno::BADF))?;
+        rustix::fs::openat(proc, path, flags | OFlags::CLOEXEC, Mode::empty())
+            .during(Operation::Open)
+    }
+}
+
+fn private_proc() -> Result<OwnedFd, Errno> {
+    let filesystem = fsopen(c"proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(&filesystem)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    fsmount(&filesystem, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+fn host_proc() -> Result<OwnedFd, Fault> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let proc = rustix::fs::openat(CWD, c"/proc", flags, Mode::empty()).during(Operation::Open)?;
+    let found = rustix::fs::fstatfs(&proc)
+        .during(Operation::CheckTarget)?
+        .f_type as u64;
+    let wrong = fault(Operation::CheckTarget, Errno::NODEV);
+    if found == PROC_SUPER_MAGIC {
+        Ok(proc)
+    } else {
+        Err(wrong)
+    }
+}

@@ -1,0 +1,286 @@
+//! The only door to paths in the container's root: each is resolved inside it by openat2(2), and what is missing is made
+//! relative to a directory's descriptor, so that no symbolic link of the image leads out, and none that is swapped
+//! meanwhile either.
+
+use core::ffi::CStr;
+
+use runtime_init::{Fault, Operation};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2};
+use rustix::io::Errno;
+
+use crate::During;
+use crate::control::fault;
+
+/// The longest path that the kernel takes, with its NUL (PATH_MAX).
+const PATH_MAX: usize = 4096;
+
+/// How many dangling symbolic links are followed to make what they point to.
+const MAX_LINKS: u32 = 40;
+
+const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
+
+/// What a path has to be once it was opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Directory,
+    File,
+}
+
+/// Opens what the path names inside the root, as a location (`O_PATH`).
+pub(crate) fn open(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
+    open_with(root, path, OFlags::PATH, INSIDE)
+}
+
+/// The same, unless a symbolic link is on the way.
+pub(crate) fn open_strict(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
+    open_with(
+        root,
+        path,
+        OFlags::PATH,
+        INSIDE.union(ResolveFlags::NO_SYMLINKS),
+    )
+}
+
+/// Opens a file inside the root for more than its location.
+pub(crate) fn open_file(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
+    open_with(root, path, flags, INSIDE)
+}
+
+fn open_with(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    flags: OFlags,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
+    loop {
+        // EAGAIN: a rename elsewhere made the walk unsafe to judge (openat2(2)); trying again is what it asks for.
+        match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            answer => return answer,
+        }
+    }
+}
+
+/// Opens the path; a missing one is made, with the directories above it.
+pub(crate) fn open_or_make(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    kind: Kind,
+) -> Result<OwnedFd, Fault> {
+    match open(root, path) {
+        Err(Errno::NOENT) => {}
+        answer => return answer.during(Operation::Resolve),
+    }
+    match kind {
+        Kind::Directory => make_directory(root, path, 0o755),
+        Kind::File => make_file(root, path),
+    }
+}
+
+/// The directory at the path, made with those above it where it is missing.
+pub(crate) fn make_directory(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    mode: u32,
+) -> Result<OwnedFd, Fault> {
+    let mut buffer = Buffer::new(path)?;
+    let mut links = 0;
+    loop {
+        match walk(root, &mut buffer, Mode::from_bits_truncate(mode))? {
+            Walk::Done(directory) => return Ok(directory),
+            Walk::Dangling(link) if links < MAX_LINKS => {
+                links += 1;
+                buffer = link;
+            }
+            Walk::Dangling(_) => return Err(fault(Operation::MakeTarget, Errno::LOOP)),
+        }
+    }
+}
+
+fn make_file(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Fault> {
+    let (parent, name) = open_parent(root, path)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(parent.as_fd(), name, flags, Mode::from_bits_truncate(0o644)) {
+        // Someone was faster, or it is a dangling link; the resolution below decides.
+        Ok(_) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(fault(Operation::MakeTarget, errno)),
+    }
+    open(root, path).during(Operation::MakeTarget)
+}
+
+/// The directory that holds the path's last component, made where it is missing, and that component.
+pub(crate) fn open_parent<'p>(
+    root: BorrowedFd<'_>,
+    path: &'p CStr,
+) -> Result<(OwnedFd, &'p CStr), Fault> {
+    let bytes = path.to_bytes_with_nul();
+    let split = bytes
+        .iter()
+        .rposition(|&byte| byte == b'/')
+        .map_or(0, |slash| slash.wrapping_add(1));
+    let name = bytes
+        .get(split..)
+        .and_then(|name| CStr::from_bytes_with_nul(name).ok());
+    let name = name.ok_or(fault(Operation::Resolve, Errno::INVAL))?;
+    if matches!(name.to_bytes(), b"" | b"." | b"..") {
+        return Err(fault(Operation::Resolve, Errno::INVAL));
+    }
+    let mut parent = Buffer::new(path)?;
+    parent.truncate(split);
+    let parent = match open(root, parent.text()?) {
+        Err(Errno::NOENT) => make_directory(root, parent.text()?, 0o755)?,
+        answer => answer.during(Operation::Resolve)?,
+    };
+    Ok((parent, name))
+}
+
+enum Walk {
+    Done(OwnedFd),
+    /// A component is a symbolic link to what is not there: the path to make instead.
+    Dangling(Buffer),
+}
+
+/// Makes the path's missing directories from the top. Each prefix is opened from the root anew, by the kernel's own
+/// resolution: a `..` or a symbolic link in the middle means what it means to the container.
+fn walk(root: BorrowedFd<'_>, path: &mut Buffer, mode: Mode) -> Result<Walk, Fault> {
+    let mut directory = open(root, c"/").during(Operation::Resolve)?;
+    let mut end = 0;
+    while let Some((start, next)) = path.component(end) {
+        let byte = path.cut(next);
+        let prefix = path.text()?;
+        let opened = match open(root, prefix) {
+            Err(Errno::NOENT) => {
+                let name = path.from(start)?;
+                match mkdirat(directory.as_fd(), name, mode) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(errno) => return Err(fault(Operation::MakeTarget, errno)),
+                }
+                match open(root, prefix) {
+                    Err(Errno::NOENT) => {
+                        let link = path.follow(directory.as_fd(), start)?;
+                        path.restore(next, byte);
+                        return link.and_then_rest(path, next).map(Walk::Dangling);
+                    }
+                    answer => answer.during(Operation::MakeTarget)?,
+                }
+            }
+            answer => answer.during(Operation::Resolve)?,
+        };
+        path.restore(next, byte);
+        directory = opened;
+        end = next;
+    }
+    if !rustix::fs::FileType::from_raw_mode(
+        rustix::fs::fstat(&directory)
+            .during(Operation::CheckTarget)?
+            .st_mode,
+    )
+    .is_dir()
+    {
+        return Err(fault(Operation::CheckTarget, Errno::NOTDIR));
+    }
+    Ok(Walk::Done(directory))
+}
+
+/// A path that can be cut short in place.
+struct Buffer {
+    bytes: [u8; PATH_MAX],
+    length: usize,
+}
+
+impl Buffer {
+    fn new(path: &CStr) -> Result<Self, Fault> {
+        let mut buffer = Buffer {
+            bytes: [0; PATH_MAX],
+            length: 0,
+        };
+        buffer.push(path.to_bytes())?;
+        Ok(buffer)
+    }
+
+    /// Appends, leaving room for the NUL.
+    fn push(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let end = self.length.wrapping_add(bytes.len());
+        let too_long = fault(Operation::Resolve, Errno::NAMETOOLONG);
+        if end >= PATH_MAX {
+            return Err(too_long);
+        }
+        for (to, from) in self.bytes.iter_mut().skip(self.length).zip(bytes) {
+            *to = *from;
+        }
+        self.length = end;
+        Ok(())
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.cut(length);
+        self.length = length;
+    }
+
+    /// The next component at or after `end`: where it starts and where it ends.
+    fn component(&self, end: usize) -> Option<(usize, usize)> {
+        let bytes = self.bytes.get(..self.length)?;
+        let start = bytes
+            .iter()
+            .skip(end)
+            .position(|&byte| byte != b'/')?
+            .wrapping_add(end);
+        let length = bytes.iter().skip(start).position(|&byte| byte == b'/');
+        Some((
+            start,
+            length.map_or(self.length, |length| start.wrapping_add(length)),
+        ))
+    }
+
+    /// Ends the string at `at`; gives the byte that was there.
+    fn cut(&mut self, at: usize) -> u8 {
+        self.bytes
+            .get_mut(at)
+            .map_or(0, |byte| core::mem::replace(byte, 0))
+    }
+
+    fn restore(&mut self, at: usize, value: u8) {
+        if let Some(byte) = self.bytes.get_mut(at) {
+            *byte = value;
+        }
+    }
+
+    fn text(&self) -> Result<&CStr, Fault> {
+        self.from(0)
+    }
+
+    fn from(&self, start: usize) -> Result<&CStr, Fault> {
+        let bytes = self.bytes.get(start..).unwrap_or_default();
+        CStr::from_bytes_until_nul(bytes).map_err(|_| fault(Operation::Resolve, Errno::NAMETOOLONG))
+    }
+
+    /// The path that the symbolic link at the end of this one stands for; the link lies in `directory`, and its name
+    /// starts at `start`.
+    fn follow(&self, directory: BorrowedFd<'_>, start: usize) -> Result<Buffer, Fault> {
+        let mut target = [0u8; PATH_MAX];
+        let length = rustix::fs::readlinkat_raw(directory, self.from(start)?, &mut target[..])
+            .during(Operation::MakeTarget)?;
+        let target = target.get(..length).unwrap_or_default();
+        let mut path = Buffer {
+            bytes: [0; PATH_MAX],
+            length: 0,
+        };
+        if target.first() != Some(&b'/') {
+            path.push(self.bytes.get(..start).unwrap_or_default())?;
+            path.push(b"/")?;
+        }
+        path.push(target)?;
+        Ok(path)
+    }
+
+    /// This path with what follows `from` in `other`.
+    fn and_then_rest(mut self, other: &Buffer, from: usize) -> Result<Buffer, Fault> {
+        self.push(other.bytes.get(from..other.length).unwrap_or_default())?;
+        Ok(self)
+    }
+}

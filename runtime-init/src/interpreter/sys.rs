@@ -1,0 +1,619 @@
+//! What cannot be written without `unsafe`: the entry point, the memory functions that compiled code expects, and the
+//! system calls that rustix does not have.
+#![allow(unsafe_code)]
+
+use core::arch::{asm, global_asm};
+use core::ffi::{CStr, c_char};
+use core::mem::size_of;
+
+use runtime_init::{FIRST_USER_ARGUMENT, Numbers, Slot};
+use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    socket_with,
+};
+
+// System calls whose numbers differ between the architectures; those after 424 are the same on all.
+#[cfg(target_arch = "x86_64")]
+mod number {
+    pub(super) const RT_SIGACTION: usize = 13;
+    pub(super) const RT_SIGPROCMASK: usize = 14;
+    pub(super) const IOCTL: usize = 16;
+    pub(super) const CLONE: usize = 56;
+    pub(super) const EXECVE: usize = 59;
+    pub(super) const GETCWD: usize = 79;
+    pub(super) const SETGROUPS: usize = 116;
+    pub(super) const SETRESUID: usize = 117;
+    pub(super) const SETRESGID: usize = 119;
+    pub(super) const PRCTL: usize = 157;
+    pub(super) const EXIT_GROUP: usize = 231;
+    pub(super) const KEYCTL: usize = 250;
+    pub(super) const UNSHARE: usize = 272;
+    pub(super) const PRLIMIT64: usize = 302;
+    pub(super) const SETNS: usize = 308;
+    pub(super) const SECCOMP: usize = 317;
+}
+#[cfg(target_arch = "aarch64")]
+mod number {
+    pub(super) const GETCWD: usize = 17;
+    pub(super) const IOCTL: usize = 29;
+    pub(super) const EXIT_GROUP: usize = 94;
+    pub(super) const UNSHARE: usize = 97;
+    pub(super) const RT_SIGACTION: usize = 134;
+    pub(super) const RT_SIGPROCMASK: usize = 135;
+    pub(super) const SETRESUID: usize = 147;
+    pub(super) const SETRESGID: usize = 149;
+    pub(super) const SETGROUPS: usize = 159;
+    pub(super) const PRCTL: usize = 167;
+    pub(super) const KEYCTL: usize = 219;
+    pub(super) const CLONE: usize = 220;
+    pub(super) const EXECVE: usize = 221;
+    pub(super) const PRLIMIT64: usize = 261;
+    pub(super) const SETNS: usize = 268;
+    pub(super) const SECCOMP: usize = 277;
+}
+const CLOSE_RANGE: usize = 436;
+const MOUNT_SETATTR: usize = 442;
+
+const CLONE_PARENT: usize = 0x8000;
+const CLOSE_RANGE_CLOEXEC: usize = 4;
+const KEYCTL_JOIN_SESSION_KEYRING: usize = 1;
+const PR_SET_DUMPABLE: usize = 4;
+const PR_CAPBSET_DROP: usize = 24;
+const PR_CAP_AMBIENT: usize = 47;
+const PR_CAP_AMBIENT_RAISE: usize = 2;
+const SECCOMP_SET_MODE_FILTER: usize = 1;
+const SIG_SETMASK: usize = 2;
+const LAST_SIGNAL: usize = 64;
+/// The size of the kernel's sigset_t in bytes.
+const SIGSET_SIZE: usize = 8;
+const AT_EMPTY_PATH: usize = 0x1000;
+const AT_RECURSIVE: usize = 0x8000;
+
+pub(crate) const CLONE_NEWTIME: u32 = 0x80;
+pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
+
+#[cfg(target_arch = "x86_64")]
+global_asm!(
+    ".globl _start",
+    "_start:",
+    "xor ebp, ebp",
+    "mov rdi, rsp",
+    "and rsp, -16",
+    "call {begin}",
+    "ud2",
+    begin = sym begin,
+);
+#[cfg(target_arch = "aarch64")]
+global_asm!(
+    ".globl _start",
+    "_start:",
+    "mov x29, #0",
+    "mov x30, #0",
+    "mov x0, sp",
+    "bl {begin}",
+    "brk #1",
+    begin = sym begin,
+);
+
+/// # Safety
+///
+/// `stack` is the stack as the kernel laid it out for a new program (the ABI's "process initialization").
+unsafe extern "C" fn begin(stack: *const usize) -> ! {
+    // SAFETY: at the top of the initial stack lie argc, argv with its terminator, and envp.
+    let (argc, argv) = unsafe { (*stack, stack.add(1).cast::<*const c_char>()) };
+    if argc <= FIRST_USER_ARGUMENT {
+        exit(1);
+    }
+    // SAFETY: argv has argc entries and a terminator before the environment begins; entry 1 is there and a C string.
+    let (number, environment) = unsafe { (CStr::from_ptr(*argv.add(1)), argv.add(argc + 1)) };
+    let Some(plan) = parse_number(number) else {
+        exit(1)
+    };
+    crate::main(Start {
+        plan,
+        arguments: argv.wrapping_add(FIRST_USER_ARGUMENT),
+        environment,
+    })
+}
+
+fn parse_number(text: &CStr) -> Option<u32> {
+    text.to_bytes().iter().try_fold(0u32, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| number.wrapping_mul(10).wrapping_add(u32::from(digit)))
+    })
+}
+
+/// What the process was started with.
+pub(crate) struct Start {
+    plan: u32,
+    arguments: *const *const c_char,
+    environment: *const *const c_char,
+}
+
+impl Start {
+    /// The number of the plan's descriptor.
+    pub(crate) fn plan(&self) -> u32 {
+        self.plan
+    }
+
+    /// The number of a slot's descriptor.
+    pub(crate) fn slot(&self, slot: Slot) -> u32 {
+        self.plan.wrapping_add(1).wrapping_add(u32::from(slot.0))
+    }
+
+    /// The plan, which stays mapped until the user's program takes the process over.
+    pub(crate) fn map_plan(&self) -> Result<&'static [u8], Errno> {
+        let plan = inherited(self.plan);
+        let length = usize::try_from(rustix::fs::fstat(plan)?.st_size).map_err(|_| Errno::FBIG)?;
+        // SAFETY: a new private mapping of a sealed memfd, which nobody can change or shorten; it is never unmapped.
+        unsafe {
+            let start = mmap(
+                core::ptr::null_mut(),
+                length,
+                ProtFlags::READ,
+                MapFlags::PRIVATE,
+                plan,
+                0,
+            )?;
+            Ok(core::slice::from_raw_parts(start.cast::<u8>(), length))
+        }
+    }
+
+    /// Executes the program with the user's arguments and environment; comes back only with the reason why not.
+    pub(crate) fn execve(&self, program: &CStr) -> Errno {
+        let arguments = [
+            program.as_ptr() as usize,
+            self.arguments as usize,
+            self.environment as usize,
+            0,
+            0,
+        ];
+        // SAFETY: the path is a C string, and both lists are the kernel's own from this process's start.
+        match unsafe { syscall(number::EXECVE, arguments) } {
+            Err(errno) => errno,
+            Ok(_) => Errno::INVAL,
+        }
+    }
+}
+
+/// A descriptor that the runtime handed over. It stays open until the user's program runs; where a step closed it, the
+/// kernel says EBADF.
+pub(crate) fn inherited(number: u32) -> BorrowedFd<'static> {
+    let number = (number & 0x7fff_ffff) as i32;
+    // SAFETY: the number is not -1. Descriptors of the plan are closed by `close_all_but` alone, after which no step uses them.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+/// # Safety
+///
+/// As the system call of that number asks of its arguments.
+#[cfg(target_arch = "x86_64")]
+unsafe fn syscall(number: usize, [a, b, c, d, e]: [usize; 5]) -> Result<usize, Errno> {
+    let result: isize;
+    // SAFETY: the kernel's calling convention; what the call itself needs is the caller's promise.
+    unsafe {
+        asm!("syscall", inlateout("rax") number as isize => result, in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
+            in("r8") e, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    answer(result)
+}
+
+/// # Safety
+///
+/// As the system call of that number asks of its arguments.
+#[cfg(target_arch = "aarch64")]
+unsafe fn syscall(number: usize, [a, b, c, d, e]: [usize; 5]) -> Result<usize, Errno> {
+    let result: isize;
+    // SAFETY: the kernel's calling convention; what the call itself needs is the caller's promise.
+    unsafe {
+        asm!("svc 0", in("x8") number, inlateout("x0") a as isize => result, in("x1") b, in("x2") c, in("x3") d,
+            in("x4") e, options(nostack));
+    }
+    answer(result)
+}
+
+fn answer(result: isize) -> Result<usize, Errno> {
+    if (-4095..0).contains(&result) {
+        Err(Errno::from_raw_os_error(result.wrapping_neg() as i32))
+    } else {
+        Ok(result as usize)
+    }
+}
+
+/// A system call whose arguments are numbers alone, so that it reads and writes no memory of this process.
+fn call(number: usize, arguments: [usize; 5]) -> Result<usize, Errno> {
+    // SAFETY: no argument is a pointer.
+    unsafe { syscall(number, arguments) }
+}
+
+pub(crate) fn exit(code: usize) -> ! {
+    loop {
+        let _ = call(number::EXIT_GROUP, [code, 0, 0, 0, 0]);
+    }
+}
+
+/// Default dispositions and no blocked signal, whatever the caller of the runtime had.
+pub(crate) fn reset_signals() {
+    /// The kernel's `struct sigaction`: handler, flags, restorer, mask.
+    static DEFAULT: [usize; 4] = [0; 4];
+    static NO_SIGNALS: [u8; SIGSET_SIZE] = [0; SIGSET_SIZE];
+    for signal in 1..=LAST_SIGNAL {
+        // SAFETY: a sigaction of zeros sets the default; SIGKILL and SIGSTOP are refused, and have it anyway.
+        let _ = unsafe {
+            syscall(
+                number::RT_SIGACTION,
+                [signal, DEFAULT.as_ptr() as usize, 0, SIGSET_SIZE, 0],
+            )
+        };
+    }
+    // SAFETY: an empty set of the size that is given.
+    let _ = unsafe {
+        syscall(
+            number::RT_SIGPROCMASK,
+            [SIG_SETMASK, NO_SIGNALS.as_ptr() as usize, 0, SIGSET_SIZE, 0],
+        )
+    };
+}
+
+/// Clones this process as a child of its own parent. `None` in the child.
+pub(crate) fn clone_sibling() -> Result<Option<i32>, Errno> {
+    // Without CLONE_VM and with no stack given the child has a copy of everything and goes on where this one does.
+    let child = call(number::CLONE, [CLONE_PARENT | SIGCHLD, 0, 0, 0, 0])?;
+    Ok(if child == 0 { None } else { Some(child as i32) })
+}
+
+const SIGCHLD: usize = 17;
+
+pub(crate) fn setns(namespace: BorrowedFd<'_>, flags: u32) -> Result<(), Errno> {
+    call(
+        number::SETNS,
+        [namespace.as_raw_fd() as usize, flags as usize, 0, 0, 0],
+    )
+    .map(drop)
+}
+
+pub(crate) fn unshare(flags: u32) -> Result<(), Errno> {
+    call(number::UNSHARE, [flags as usize, 0, 0, 0, 0]).map(drop)
+}
+
+pub(crate) fn set_uid(uid: u32) -> Result<(), Errno> {
+    call(
+        number::SETRESUID,
+        [uid as usize, uid as usize, uid as usize, 0, 0],
+    )
+    .map(drop)
+}
+
+pub(crate) fn set_gid(gid: u32) -> Result<(), Errno> {
+    call(
+        number::SETRESGID,
+        [gid as usize, gid as usize, gid as usize, 0, 0],
+    )
+    .map(drop)
+}
+
+pub(crate) fn set_groups(groups: Numbers<'_>) -> Result<(), Errno> {
+    // SAFETY: the list holds as many gid_t as are announced; the kernel reads them unaligned.
+    unsafe {
+        syscall(
+            number::SETGROUPS,
+            [groups.len(), groups.as_bytes().as_ptr() as usize, 0, 0, 0],
+        )
+    }
+    .map(drop)
+}
+
+pub(crate) fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
+    let limit = [soft, hard];
+    // SAFETY: `struct rlimit64`; process 0 is this one, and the old limit is not asked for.
+    unsafe {
+        syscall(
+            number::PRLIMIT64,
+            [0, resource as usize, limit.as_ptr() as usize, 0, 0],
+        )
+    }
+    .map(drop)
+}
+
+pub(crate) fn set_dumpable(dumpable: bool) -> Result<(), Errno> {
+    call(
+        number::PRCTL,
+        [PR_SET_DUMPABLE, usize::from(dumpable), 0, 0, 0],
+    )
+    .map(drop)
+}
+
+pub(crate) fn drop_bounding(capability: u32) -> Result<(), Errno> {
+    call(
+        number::PRCTL,
+        [PR_CAPBSET_DROP, capability as usize, 0, 0, 0],
+    )
+    .map(drop)
+}
+
+pub(crate) fn raise_ambient(capability: u32) -> Result<(), Errno> {
+    call(
+        number::PRCTL,
+        [
+            PR_CAP_AMBIENT,
+            PR_CAP_AMBIENT_RAISE,
+            capability as usize,
+            0,
+            0,
+        ],
+    )
+    .map(drop)
+}
+
+pub(crate) fn new_keyring(name: &CStr) -> Result<(), Errno> {
+    // SAFETY: the name is a C string.
+    match unsafe {
+        syscall(
+            number::KEYCTL,
+            [KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr() as usize, 0, 0, 0],
+        )
+    } {
+        // A kernel without keyrings has none to share with the host either.
+        Ok(_) | Err(Errno::NOSYS) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+pub(crate) fn load_seccomp(flags: u32, program: &[u8]) -> Result<(), Errno> {
+    /// `struct sock_fprog`.
+    #[repr(C)]
+    struct Program {
+        length: u16,
+        filter: *const u8,
+    }
+    const INSTRUCTION_SIZE: usize = 8;
+    let length = u16::try_from(program.len() / INSTRUCTION_SIZE).map_err(|_| Errno::TOOBIG)?;
+    let program = Program {
+        length,
+        filter: program.as_ptr(),
+    };
+    let arguments = [
+        SECCOMP_SET_MODE_FILTER,
+        flags as usize,
+        &raw const program as usize,
+        0,
+        0,
+    ];
+    // SAFETY: the program has as many instructions as it says; the kernel copies them.
+    unsafe { syscall(number::SECCOMP, arguments) }.map(drop)
+}
+
+/// What mount_setattr(2) changes.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct MountAttributes {
+    pub(crate) set: u64,
+    pub(crate) clear: u64,
+    pub(crate) propagation: u32,
+}
+
+pub(crate) fn mount_setattr(
+    mount: BorrowedFd<'_>,
+    attributes: &MountAttributes,
+    recursive: bool,
+) -> Result<(), Errno> {
+    // `struct mount_attr`: attr_set, attr_clr, propagation, userns_fd.
+    let attr: [u64; 4] = [
+        attributes.set,
+        attributes.clear,
+        u64::from(attributes.propagation),
+        0,
+    ];
+    let flags = AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 };
+    let fd = mount.as_raw_fd() as usize;
+    let path = c"".as_ptr() as usize;
+    // SAFETY: an empty path, and a structure of the size that is given.
+    unsafe {
+        syscall(
+            MOUNT_SETATTR,
+            [
+                fd,
+                path,
+                flags,
+                attr.as_ptr() as usize,
+                size_of::<[u64; 4]>(),
+            ],
+        )
+    }
+    .map(drop)
+}
+
+/// Closes all descriptors from `first` on, but one.
+pub(crate) fn close_all_but(first: u32, kept: BorrowedFd<'_>) {
+    let (first, kept) = (first as usize, kept.as_raw_fd() as usize);
+    if first < kept {
+        let _ = call(CLOSE_RANGE, [first, kept.wrapping_sub(1), 0, 0, 0]);
+    }
+    let _ = call(
+        CLOSE_RANGE,
+        [kept.wrapping_add(1), u32::MAX as usize, 0, 0, 0],
+    );
+}
+
+/// Lets execve(2) close all descriptors from `first` on.
+pub(crate) fn close_on_exec_from(first: u32) -> Result<(), Errno> {
+    call(
+        CLOSE_RANGE,
+        [first as usize, u32::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0],
+    )
+    .map(drop)
+}
+
+/// Whether the working directory can be reached from the root: the kernel puts "(unreachable)" before one that cannot.
+pub(crate) fn working_directory_is_inside() -> Result<bool, Errno> {
+    let mut path = [0u8; 4096];
+    // SAFETY: the buffer has the size that is given.
+    unsafe {
+        syscall(
+            number::GETCWD,
+            [path.as_mut_ptr() as usize, path.len(), 0, 0, 0],
+        )
+    }?;
+    Ok(path.first() == Some(&b'/'))
+}
+
+/// Sets IFF_UP on the interface `lo` (netdevice(7)).
+pub(crate) fn bring_loopback_up() -> Result<(), Errno> {
+    /// `struct ifreq`: the name, then for these requests the flags.
+    #[repr(C)]
+    struct Request {
+        name: [u8; 16],
+        flags: u16,
+        rest: [u8; 22],
+    }
+    const SIOCGIFFLAGS: usize = 0x8913;
+    const SIOCSIFFLAGS: usize = 0x8914;
+    const IFF_UP: u16 = 1;
+    let mut request = Request {
+        name: *b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        flags: 0,
+        rest: [0; 22],
+    };
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    let fd = socket.as_raw_fd() as usize;
+    // SAFETY: the kernel reads and writes an ifreq, which has 40 bytes.
+    unsafe {
+        syscall(
+            number::IOCTL,
+            [fd, SIOCGIFFLAGS, (&raw mut request) as usize, 0, 0],
+        )?;
+        request.flags |= IFF_UP;
+        syscall(
+            number::IOCTL,
+            [fd, SIOCSIFFLAGS, (&raw mut request) as usize, 0, 0],
+        )?;
+    }
+    Ok(())
+}
+
+/// Sends a message with a descriptor (unix(7), SCM_RIGHTS).
+pub(crate) fn send_descriptor(
+    socket: BorrowedFd<'_>,
+    message: &[u8],
+    descriptor: BorrowedFd<'_>,
+) -> Result<(), Errno> {
+    let mut space = [core::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [descriptor];
+    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(Errno::NOBUFS);
+    }
+    let message = [rustix::io::IoSlice::new(message)];
+    rustix::net::sendmsg(socket, &message, &mut control, SendFlags::NOSIGNAL).map(drop)
+}
+
+// Compiled code may call these, and there is no library to have them. Volatile reads and string instructions keep the
+// compiler from recognising its own idiom in them.
+
+/// # Safety
+///
+/// As memcpy(3) asks.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        asm!("rep movsb", inout("rdi") to => _, inout("rsi") from => _, inout("rcx") length => _, options(nostack, preserves_flags));
+        #[cfg(not(target_arch = "x86_64"))]
+        for offset in 0..length {
+            to.add(offset)
+                .write_volatile(from.add(offset).read_volatile());
+        }
+    }
+    to
+}
+
+/// # Safety
+///
+/// As memmove(3) asks.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
+    // SAFETY: the caller's promise; the direction spares bytes that are not copied yet.
+    unsafe {
+        if (to as usize) < (from as usize) {
+            return memcpy(to, from, length);
+        }
+        for offset in (0..length).rev() {
+            to.add(offset)
+                .write_volatile(from.add(offset).read_volatile());
+        }
+    }
+    to
+}
+
+/// # Safety
+///
+/// As memset(3) asks.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memset(to: *mut u8, value: i32, length: usize) -> *mut u8 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        asm!("rep stosb", inout("rdi") to => _, inout("rcx") length => _, in("al") value as u8, options(nostack, preserves_flags));
+        #[cfg(not(target_arch = "x86_64"))]
+        for offset in 0..length {
+            to.add(offset).write_volatile(value as u8);
+        }
+    }
+    to
+}
+
+/// # Safety
+///
+/// As memcmp(3) asks.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, length: usize) -> i32 {
+    for offset in 0..length {
+        // SAFETY: the caller's promise.
+        let (left, right) = unsafe {
+            (
+                left.add(offset).read_volatile(),
+                right.add(offset).read_volatile(),
+            )
+        };
+        if left != right {
+            return i32::from(left) - i32::from(right);
+        }
+    }
+    0
+}
+
+/// # Safety
+///
+/// As bcmp(3) asks.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, length: usize) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { memcmp(left, right, length) }
+}
+
+/// # Safety
+///
+/// As strlen(3) asks.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn strlen(text: *const u8) -> usize {
+    let mut length = 0usize;
+    // SAFETY: the caller's promise.
+    while unsafe { text.add(length).read_volatile() } != 0 {
+        length = length.wrapping_add(1);
+    }
+    length
+}
+
+/// What is left that could come here are rustix's assertions that no descriptor is -1. There is nothing to print with.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    exit(1)
+}
