@@ -182,8 +182,9 @@ fn list_prints_a_table_ids_or_json() {
 }
 
 #[test]
-fn list_of_a_missing_state_root_is_empty() {
+fn list_of_an_empty_state_root_is_empty() {
     let container = Container::new(waits);
+    std::fs::create_dir_all(container.state_root()).expect("the state root can be made");
     assert_eq!(
         run(container.subcommand(["list"]).arg("-q")).ok().stdout,
         ""

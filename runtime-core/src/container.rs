@@ -470,7 +470,8 @@ impl Container {
 
     /// Kills what is left in the container, and waits until it is gone.
     fn end_all(&self, status: Status, force: bool) -> Result<()> {
-        if status == Status::Stopped && !force {
+        // The first process takes the others of its own PID namespace with it, and those of another it does not.
+        if status == Status::Stopped && !force && self.pids().is_ok_and(|pids| pids.is_empty()) {
             return Ok(());
         }
         let _ = self.signal_init(libc::SIGKILL);

@@ -317,9 +317,8 @@ impl Creation<'_> {
         };
         let init = Init::start(&self.plan, &slots, &handover)?;
         tracing::debug!(pid = init.pid(), "the init runs");
-        let pid = init.pid();
         self.init = Some(init);
-        set_oom_score_adj(&self.plan, pid)
+        Ok(())
     }
 
     fn write_id_maps(&self) -> Result<()> {
@@ -372,7 +371,7 @@ impl Creation<'_> {
         let pid = self.init()?.pid();
         let master = self.init.as_mut().and_then(Init::take_console);
         self.console = self.builder.wishes.deliver_console(master)?;
-        set_rlimits(&self.plan, pid)?;
+        confine(&self.plan, pid)?;
         let process =
             ProcessId::of(pid).host(|| format!("read the start time of process {pid}"))?;
         record.init = Some(process);
@@ -428,8 +427,14 @@ fn namespaces(spec: &Spec) -> u32 {
     })
 }
 
+/// What the host sets on a process before it goes on to the user's program.
+pub(crate) fn confine(plan: &Plan, pid: i32) -> Result<()> {
+    set_oom_score_adj(plan, pid)?;
+    set_rlimits(plan, pid)
+}
+
 /// `process.oomScoreAdj`, of the process and what it starts.
-pub(crate) fn set_oom_score_adj(plan: &Plan, pid: i32) -> Result<()> {
+fn set_oom_score_adj(plan: &Plan, pid: i32) -> Result<()> {
     let Some((origin, value)) = &plan.oom_score_adj else {
         return Ok(());
     };
@@ -442,7 +447,7 @@ pub(crate) fn set_oom_score_adj(plan: &Plan, pid: i32) -> Result<()> {
 }
 
 /// `process.rlimits`, once the process needs no more than they allow.
-pub(crate) fn set_rlimits(plan: &Plan, pid: i32) -> Result<()> {
+fn set_rlimits(plan: &Plan, pid: i32) -> Result<()> {
     plan.rlimits.iter().try_for_each(|limit| {
         let set = sys::set_rlimit(pid, limit.resource, limit.soft, limit.hard);
         set.map_err(|cause: io::Error| {

@@ -183,11 +183,10 @@ impl<'a> ExecBuilder<'a> {
 
     /// The host's part: the same few things as for a container's first process. Gives the terminal's master.
     fn attend(&self, init: &mut Init, plan: &plan::Plan) -> Result<Option<OwnedFd>> {
-        create::set_oom_score_adj(plan, init.pid())?;
         let mut console = None;
         while let Progress::Reached(_) = init.progress(plan)? {
             console = self.wishes.deliver_console(init.take_console())?;
-            create::set_rlimits(plan, init.pid())?;
+            create::confine(plan, init.pid())?;
             self.wishes.write_pid_file(init.pid())?;
             init.go()?;
         }

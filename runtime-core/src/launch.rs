@@ -255,7 +255,7 @@ fn program_error(plan: &Plan, step: &Step<'_>, cause: &io::Error) -> Option<Erro
             }
             libc::ENOENT | libc::ENOTDIR => "executable file not found in $PATH".to_owned(),
             libc::EACCES => "permission denied".to_owned(),
-            libc::EISDIR => "is a directory".to_owned(),
+            libc::EISDIR => "is a directory: permission denied".to_owned(),
             _ => cause.to_string(),
         },
         Step::Execute => match cause.raw_os_error()? {

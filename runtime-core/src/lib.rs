@@ -50,6 +50,7 @@ mod memfd;
 mod mounts;
 mod namespaces;
 mod paths;
+mod personality;
 pub mod plan;
 mod process;
 mod process_hook;

@@ -11,7 +11,7 @@ use crate::plan::{Builder, Origin, Source, c_string, pointer, text_list};
 
 /// Shuts the new process off from its maker: no ptrace, a session and a keyring of its own, a procfs that no mount of
 /// the container reaches.
-pub(crate) fn isolate(plan: &mut Builder<'_>) -> Result<()> {
+pub(crate) fn isolate(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     let origin = || Origin::Default("isolation of the init");
     plan.step(origin(), &Step::Undumpable);
     plan.step(origin(), &Step::NewSession);
@@ -22,17 +22,19 @@ pub(crate) fn isolate(plan: &mut Builder<'_>) -> Result<()> {
     if needs_proc(plan)? {
         plan.step(origin(), &Step::OpenProc);
     }
-    oom_score_adj(plan);
+    oom_score_adj(plan, process);
     Ok(())
 }
 
 /// The same for a process that joins a container; it is undumpable already.
-pub(crate) fn isolate_tenant(plan: &mut Builder<'_>) {
+pub(crate) fn isolate_tenant(plan: &mut Builder<'_>, process: Option<&Process>) {
     plan.step(
         Origin::Default("isolation of the process"),
         &Step::NewSession,
     );
-    oom_score_adj(plan);
+    if let Some(process) = process {
+        oom_score_adj(plan, process);
+    }
 }
 
 fn needs_proc(plan: &Builder<'_>) -> Result<bool> {
@@ -43,13 +45,10 @@ fn needs_proc(plan: &Builder<'_>) -> Result<bool> {
     Ok(sysctl || Namespaces::of(plan)?.new & NEWTIME != 0)
 }
 
-fn oom_score_adj(plan: &mut Builder<'_>) {
-    let adjustment = plan
-        .spec
-        .process()
-        .as_ref()
-        .and_then(Process::oom_score_adj);
-    plan.plan.oom_score_adj = adjustment.map(|value| (pointer("/process/oomScoreAdj"), value));
+fn oom_score_adj(plan: &mut Builder<'_>, process: &Process) {
+    plan.plan.oom_score_adj = process
+        .oom_score_adj()
+        .map(|value| (pointer("/process/oomScoreAdj"), value));
 }
 
 /// `cwd` may be missing in the image: it is made, as runc does.

@@ -89,9 +89,15 @@ pub(crate) struct Directory {
 
 /// Whether the ID is one, by runc's rule: letters, digits, `_`, `+`, `-` and `.`, and not `.` or `..`.
 pub(crate) fn check_id(id: &str) -> Result<()> {
+    if id.is_empty() {
+        return Err(Error::new(
+            ErrorKind::InvalidId,
+            "container id cannot be empty",
+        ));
+    }
     let allowed =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'+' | b'-' | b'.');
-    if id.is_empty() || matches!(id, "." | "..") || !id.bytes().all(allowed) {
+    if matches!(id, "." | "..") || !id.bytes().all(allowed) {
         return Err(Error::new(
             ErrorKind::InvalidId,
             format!("invalid container ID format: {id:?}"),
@@ -152,7 +158,8 @@ impl Directory {
             match flock(&handle, FlockOperation::LockExclusive) {
                 Err(rustix::io::Errno::INTR) => {}
                 answer => {
-                    break answer.host(|| format!("lock the state directory {}", path.display()))?;
+                    break answer
+                        .host(|| format!("lock the state directory {}", path.display()))?;
                 }
             }
         }

@@ -23,6 +23,8 @@ struct Child<'a> {
     /// Standard streams first, then what goes to `first` and the numbers after it.
     descriptors: &'a mut [RawFd],
     first: RawFd,
+    /// Whether it is in a user namespace without id maps.
+    unmapped: bool,
     /// Why it could not, for the parent.
     errno: AtomicI32,
 }
@@ -64,6 +66,7 @@ pub(crate) fn spawn(start: &Start<'_>) -> io::Result<(i32, OwnedFd)> {
         environment: &environment,
         descriptors: &mut descriptors,
         first: start.first,
+        unmapped: start.namespaces & libc::CLONE_NEWUSER as u32 != 0,
         errno: AtomicI32::new(0),
     };
     let mut pidfd: RawFd = -1;
@@ -188,7 +191,12 @@ unsafe fn clone3(
 unsafe extern "C" fn run_child(child: *mut libc::c_void) -> ! {
     // SAFETY: the caller's promise.
     let child = unsafe { &mut *child.cast::<Child<'_>>() };
-    let errno = match arrange_descriptors(child) {
+    let prepared = if child.unmapped {
+        keep_capabilities()
+    } else {
+        Ok(())
+    };
+    let errno = match prepared.and_then(|()| arrange_descriptors(child)) {
         Err(errno) => errno,
         Ok(init) => {
             let (path, flags) = (c"".as_ptr(), libc::AT_EMPTY_PATH);
@@ -209,6 +217,34 @@ unsafe extern "C" fn run_child(child: *mut libc::c_void) -> ! {
     child.errno.store(errno, Ordering::Relaxed);
     // SAFETY: ends this process alone, without running anything of the parent's.
     unsafe { libc::_exit(127) }
+}
+
+/// Keeps all capabilities over the coming execve(2). In a user namespace whose ids are not mapped yet nobody is root, so
+/// they have to be ambient (capabilities(7), "Transformation of capabilities during execve()"); the init's own steps set
+/// what the user's program gets.
+fn keep_capabilities() -> Result<(), i32> {
+    // _LINUX_CAPABILITY_VERSION_3, and this process.
+    let header: [u32; 2] = [0x2008_0522, 0];
+    // Two of effective, permitted, inheritable.
+    let mut sets = [[0u32; 3]; 2];
+    // SAFETY: a header and data of version 3.
+    unsafe {
+        check(libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()) as libc::c_int)?;
+        for set in &mut sets {
+            set[2] = set[1];
+        }
+        check(libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) as libc::c_int)?;
+        let raise = |capability: libc::c_ulong| {
+            let argument = libc::PR_CAP_AMBIENT_RAISE;
+            libc::prctl(libc::PR_CAP_AMBIENT, argument, capability, 0, 0) == 0
+        };
+        // The first that the kernel does not know is past the last.
+        let mut capability: libc::c_ulong = 0;
+        while capability < 64 && raise(capability) {
+            capability += 1;
+        }
+    }
+    Ok(())
 }
 
 /// Puts every descriptor at its number, and closes all that the init is not to have. Numbers may overlap, so all are

@@ -50,7 +50,6 @@ fn linux(spec: &Spec) -> Vec<(&'static str, bool)> {
     vec![
         ("/linux/mountLabel", named(linux.mount_label().as_ref())),
         ("/linux/intelRdt", linux.intel_rdt().is_some()),
-        ("/linux/personality", linux.personality().is_some()),
         ("/linux/memoryPolicy", linux.memory_policy().is_some()),
         (
             "/linux/netDevices",

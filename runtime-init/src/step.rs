@@ -130,6 +130,8 @@ pub enum Step<'a> {
     MakeReadonly { path: Text<'a> },
     /// Bring up the network namespace's `lo`.
     BringLoopbackUp,
+    /// personality(2).
+    SetPersonality { domain: u32 },
     /// sethostname(2).
     SetHostname { name: Text<'a> },
     /// setdomainname(2).

@@ -1,17 +1,17 @@
 //! Executes a plan: makes the directories and writes the limits.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode as FileMode, mkdirat, unlinkat};
 use rustix::io::Errno;
 
-use super::error::shown;
-use super::files::{open_directory, open_to_write, processes, put, read_file, write_file};
+use super::files::{open_directory, processes, read_value, write_file};
 use super::layout::Mode;
 use super::path::POINTER;
-use super::plan::{CgroupPlan, Directory, Missing, Planned, Version, Write};
-use super::{Cgroup, CgroupError, devices, freeze, sys};
+use super::plan::{CgroupPlan, Directory, Planned, Version, Write};
+use super::write::write_all;
+use super::{Cgroup, CgroupError, cpuset, devices, freeze, sys};
 
 /// Controllers that a threaded cgroup cannot have: cgroups(7), "Thread mode".
 const DOMAIN_CONTROLLERS: [&str; 3] = ["memory", "io", "hugetlb"];
@@ -158,13 +158,11 @@ fn set_up(planned: &Planned, mode: Mode, made: &Made) -> Result<(), CgroupError>
         devices,
         ..
     } = planned;
+    let is_new = made.leaves.contains(&directory.path);
     let has_cpuset = directory.version == Version::V1
         && directory.controllers.iter().any(|name| name == "cpuset");
     if has_cpuset {
-        inherit_cpuset(
-            directory.path.parent().unwrap_or(&directory.path),
-            &directory.mount_point,
-        )?;
+        return cpuset::set_up(planned, is_new);
     }
     if directory.version == Version::V2 && (mode == Mode::V2 || !writes.is_empty()) {
         enable_controllers(directory);
@@ -175,60 +173,13 @@ fn set_up(planned: &Planned, mode: Mode, made: &Made) -> Result<(), CgroupError>
             open_directory(&directory.path).map_err(|errno| cannot_make(&directory.path, errno))?;
         write_all(planned, fd.as_fd())?;
     }
-    if has_cpuset {
-        inherit_cpuset(&directory.path, &directory.mount_point)?;
-    }
-    if let Some(program) = devices {
-        let is_new = made.leaves.contains(&directory.path);
-        let attach = |errno| {
-            let operation =
-                format_args!("attach the device filter to {}", directory.path.display());
-            CgroupError::failed(devices::POINTER, operation, errno)
-        };
-        sys::attach_device_filter(&directory.path, program.instructions(), is_new)
-            .map_err(attach)?;
-    }
-    Ok(())
-}
-
-/// A cgroup of version 1 begins without processors and memory nodes, and nothing can join it then. What the
-/// configuration does not say is the parent's.
-fn inherit_cpuset(path: &Path, mount_point: &Path) -> Result<(), CgroupError> {
-    if path == mount_point || !path.starts_with(mount_point) {
+    let Some(program) = devices else {
         return Ok(());
-    }
-    let failed = |errno| {
-        CgroupError::failed(
-            POINTER,
-            format_args!(
-                "give {} the parent's processors and memory nodes",
-                path.display()
-            ),
-            errno,
-        )
     };
-    let directory = open_directory(path).map_err(failed)?;
-    let mut empty = Vec::new();
-    for file in ["cpuset.cpus", "cpuset.mems"] {
-        if read_file(&directory, file)
-            .map_err(failed)?
-            .trim()
-            .is_empty()
-        {
-            empty.push(file);
-        }
-    }
-    if empty.is_empty() {
-        return Ok(());
-    }
-    let parent = path.parent().unwrap_or(mount_point);
-    inherit_cpuset(parent, mount_point)?;
-    let parent = open_directory(parent).map_err(failed)?;
-    for file in empty {
-        let value = read_file(&parent, file).map_err(failed)?;
-        write_file(&directory, file, &value).map_err(failed)?;
-    }
-    Ok(())
+    sys::attach_device_filter(&directory.path, program.instructions(), is_new).map_err(|errno| {
+        let operation = format_args!("attach the device filter to {}", directory.path.display());
+        CgroupError::failed(devices::POINTER, operation, errno)
+    })
 }
 
 /// Enables all controllers down the tree, so that there are statistics of them too. Where that cannot be, the write that
@@ -236,7 +187,7 @@ fn inherit_cpuset(path: &Path, mount_point: &Path) -> Result<(), CgroupError> {
 fn enable_controllers(directory: &Directory) {
     let is_enabled = |parent: &Path| {
         let enabled =
-            open_directory(parent).and_then(|parent| read_file(parent, "cgroup.subtree_control"));
+            open_directory(parent).and_then(|parent| read_value(parent, "cgroup.subtree_control"));
         let enabled = enabled.unwrap_or_default();
         directory
             .controllers
@@ -269,7 +220,7 @@ fn check_type(planned: &Planned) -> Result<(), CgroupError> {
     let Ok(directory) = open_directory(path) else {
         return Ok(());
     };
-    let Ok(kind) = read_file(&directory, "cgroup.type") else {
+    let Ok(kind) = read_value(&directory, "cgroup.type") else {
         return Ok(());
     };
     if kind.trim() == "domain" {
@@ -278,10 +229,10 @@ fn check_type(planned: &Planned) -> Result<(), CgroupError> {
     let needs_domain = |write: &&Write| {
         DOMAIN_CONTROLLERS
             .iter()
-            .any(|name| controller(write) == *name)
+            .any(|name| write.controller() == *name)
     };
     if let Some(write) = planned.writes.iter().find(needs_domain) {
-        let (kind, controller) = (kind.trim(), controller(write));
+        let (kind, controller) = (kind.trim(), write.controller());
         let problem = format!(
             "the cgroup {} is of type {kind:?}, where the {controller} controller cannot be",
             path.display()
@@ -292,78 +243,4 @@ fn check_type(planned: &Planned) -> Result<(), CgroupError> {
         let _ = write_file(&directory, "cgroup.type", "threaded");
     }
     Ok(())
-}
-
-fn controller(write: &Write) -> &str {
-    write.file.split('.').next().unwrap_or_default()
-}
-
-/// A file that several lines in a row go to, opened once.
-type LastFile<'a> = Option<(&'a str, OwnedFd)>;
-
-fn write_all(planned: &Planned, directory: BorrowedFd<'_>) -> Result<(), CgroupError> {
-    let mut last = None;
-    let mut later = Vec::new();
-    for write in &planned.writes {
-        match write_one(write, directory, &mut last) {
-            Err(Errno::INVAL) if write.again => later.push(write),
-            result => result.map_err(|errno| cannot_write(planned, directory, write, errno))?,
-        }
-    }
-    for write in later {
-        write_one(write, directory, &mut last)
-            .map_err(|errno| cannot_write(planned, directory, write, errno))?;
-    }
-    Ok(())
-}
-
-fn write_one<'a>(
-    write: &'a Write,
-    directory: BorrowedFd<'_>,
-    last: &mut LastFile<'a>,
-) -> rustix::io::Result<()> {
-    if let Some((name, file)) = last.as_ref().filter(|(name, _)| *name == write.file) {
-        debug_assert_eq!(*name, write.file);
-        return put(file, &write.value);
-    }
-    match (open_to_write(directory, &write.file), &write.missing) {
-        (Ok(file), _) => {
-            let (_, file) = last.insert((&write.file, file));
-            put(file, &write.value)
-        }
-        (Err(Errno::NOENT), Missing::Skip) => Ok(()),
-        (Err(Errno::NOENT), Missing::Instead(file, value)) => write_file(directory, file, value),
-        (Err(errno), _) => Err(errno),
-    }
-}
-
-fn cannot_write(
-    planned: &Planned,
-    directory: BorrowedFd<'_>,
-    write: &Write,
-    errno: Errno,
-) -> CgroupError {
-    let path = shown(&planned.directory.path, &write.file);
-    let error = CgroupError::failed(
-        write.origin.clone(),
-        format_args!("write {:?} to {path}", write.value),
-        errno,
-    );
-    match errno {
-        Errno::NOENT if planned.version() == Version::V2 => {
-            let controllers = read_file(directory, "cgroup.controllers").unwrap_or_default();
-            let controller = controller(write);
-            match controllers.split_whitespace().any(|name| name == controller) {
-                true => error.explained("the kernel has no such file"),
-                false => error.explained(&format!(
-                    "the {controller} controller is not enabled here: a parent has processes, or does not have it"
-                )),
-            }
-        }
-        Errno::NOENT => error.explained("the kernel has no such file"),
-        Errno::BUSY if write.file.starts_with("memory.") => {
-            error.explained("its processes use more already")
-        }
-        _ => error,
-    }
 }

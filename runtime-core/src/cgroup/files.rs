@@ -57,6 +57,26 @@ pub(super) fn read_file(directory: impl AsFd, file: &str) -> rustix::io::Result<
     }
 }
 
+/// A file that the kernel shows at once: a value, or a short list.
+pub(super) fn read_value(directory: impl AsFd, file: &str) -> rustix::io::Result<String> {
+    let file = openat(
+        directory,
+        file,
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+        Mode::empty(),
+    )?;
+    let mut buffer = [0; 4096];
+    let length = loop {
+        match read(&file, &mut buffer) {
+            Err(Errno::INTR) => {}
+            result => break result?,
+        }
+    };
+    str::from_utf8(&buffer[..length])
+        .map(str::to_owned)
+        .map_err(|_| Errno::ILSEQ)
+}
+
 /// A cgroup and all below it, children before their parents. Nothing when it is not there.
 pub(super) fn tree(path: &Path) -> rustix::io::Result<Vec<PathBuf>> {
     let mut found = vec![path.to_owned()];

@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{Errno, pread};
 
 use super::Cgroup;
-use super::files::{open_directory, read_file, write_file};
+use super::files::{open_directory, read_value, write_file};
 use super::plan::{Directory, Version};
 
 /// How long a container may take to be frozen: a process in the kernel, on a slow disk say, is not frozen before it is out.
@@ -76,7 +76,7 @@ pub(super) fn is_directory_frozen(directory: &Directory) -> io::Result<bool> {
         Version::V1 => "freezer.self_freezing",
         Version::V2 => "cgroup.freeze",
     };
-    match open_directory(&directory.path).and_then(|path| read_file(path, file)) {
+    match open_directory(&directory.path).and_then(|path| read_value(path, file)) {
         Ok(state) => Ok(state.trim() == "1"),
         // Of another controller, or gone.
         Err(Errno::NOENT | Errno::NODEV) => Ok(false),
@@ -100,7 +100,7 @@ fn freeze_v1(directory: &Directory, deadline: Instant) -> io::Result<()> {
     let path = open_directory(&directory.path)?;
     for attempt in 1.. {
         set_frozen(directory, true)?;
-        if read_file(&path, "freezer.state")?.trim() == "FROZEN" {
+        if read_value(&path, "freezer.state")?.trim() == "FROZEN" {
             return Ok(());
         }
         if Instant::now() > deadline {

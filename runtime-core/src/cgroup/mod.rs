@@ -12,7 +12,9 @@
 //! its birth ([`Cgroup::v2_directory`]): another process that moved it would wait for the kernel's global lock.
 
 mod bpf;
+mod cpuset;
 mod create;
+mod detect;
 mod devices;
 mod error;
 mod files;
@@ -27,6 +29,7 @@ mod resources;
 mod sys;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use oci_spec::runtime::Spec;
 

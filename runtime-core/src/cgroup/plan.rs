@@ -250,6 +250,11 @@ impl Planned {
 }
 
 impl Write {
+    /// The controller whose file it is, by its name in the hierarchy.
+    pub(super) fn controller(&self) -> &str {
+        self.file.split('.').next().unwrap_or_default()
+    }
+
     pub(super) fn or_skip(&mut self) -> &mut Self {
         self.missing = Missing::Skip;
         self

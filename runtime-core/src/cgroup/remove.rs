@@ -13,7 +13,7 @@ use super::path::POINTER;
 use super::{Cgroup, CgroupError};
 
 /// How long killed processes may take to be gone. The kernel frees a process's memory before it leaves the cgroup.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 const SHORTEST_WAIT: Duration = Duration::from_micros(100);
 const LONGEST_WAIT: Duration = Duration::from_millis(50);

@@ -15,7 +15,8 @@ pub(crate) enum Effect {
     Superblock(&'static str),
     /// Needs more than flags, and this version does not do it.
     Unsupported,
-    /// Nothing: what the kernel does anyway, or an option for fstab(5) alone.
+    /// Nothing: what the kernel does anyway (a file system itself decides whether it counts versions), or an option for
+    /// fstab(5) alone.
     Nothing,
 }
 
@@ -91,7 +92,7 @@ const OPTIONS: &[(&str, Effect)] = &[
     ("dirsync", Superblock("dirsync")),
     ("exec", clear(NOEXEC)),
     ("idmap", Unsupported),
-    ("iversion", Superblock("iversion")),
+    ("iversion", Nothing),
     ("lazytime", Superblock("lazytime")),
     ("loud", Nothing),
     ("mand", Superblock("mand")),

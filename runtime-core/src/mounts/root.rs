@@ -78,8 +78,8 @@ fn propagation(plan: &Builder<'_>) -> Result<RootPropagation> {
         return Err(Error::config("/linux/rootfsPropagation", problem));
     };
     let (host_tree, root) = match flags & !MS_REC {
-        MS_SHARED => (slave, MS_SHARED | MS_REC),
-        MS_SLAVE => (slave, slave),
+        // pivot_root(2) refuses a shared root: it becomes so in the end.
+        MS_SHARED | MS_SLAVE => (slave, slave),
         // Nothing can be bound from an unbindable mount, and devices and masks are: it becomes so in the end.
         _ => (MS_PRIVATE | MS_REC, MS_PRIVATE | MS_REC),
     };

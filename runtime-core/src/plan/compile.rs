@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::facts::HostFacts;
 use crate::namespaces::NEWUSER;
 use crate::{
-    capabilities, console, devices, hooks, mounts, namespaces, paths, process, rlimits,
-    spec_version, sysctl, unsupported, uts,
+    capabilities, console, devices, hooks, mounts, namespaces, paths, personality, process,
+    rlimits, spec_version, sysctl, unsupported, uts,
 };
 
 /// Compiles a configuration for a host, with the defaults of [`Options`].
@@ -41,7 +41,7 @@ pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result
     // Into the cgroup first, then into the namespaces: a cgroup namespace begins where its maker is.
     confinement::join_cgroup(plan)?;
     namespaces::enter(plan)?;
-    process::isolate(plan)?;
+    process::isolate(plan, process)?;
     namespaces::set_time_offsets(plan)?;
 
     mounts::root::attach(plan)?;
@@ -53,6 +53,7 @@ pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result
 
     mounts::root::change(plan)?;
     uts::names(plan)?;
+    personality::set(plan)?;
     sysctl::all(plan)?;
     paths::read_only(plan)?;
     paths::mask(plan)?;
@@ -77,7 +78,7 @@ pub(crate) fn tenant(
     let plan = &mut builder;
     confinement::join_existing_cgroup(plan, cgroup)?;
     namespaces::enter_running(plan, namespaces)?;
-    process::isolate_tenant(plan);
+    process::isolate_tenant(plan, Some(process));
     console::open(plan, process, false)?;
     run_user_process(plan, process, namespaces & NEWUSER != 0)?;
     Ok(builder.plan)
@@ -96,7 +97,7 @@ pub(crate) fn hook(
     let plan = &mut builder;
     confinement::join_existing_cgroup(plan, cgroup)?;
     namespaces::enter_running(plan, namespaces)?;
-    process::isolate_tenant(plan);
+    process::isolate_tenant(plan, None);
     hook.arguments(plan)?;
     plan.step(hook.origin(), &Step::Wait(Rendezvous::Ready));
     plan.step(hook.origin(), &Step::Execute);

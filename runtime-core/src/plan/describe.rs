@@ -63,6 +63,7 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
         Step::WriteProc { path, value } => {
             format!("write {:?} to /proc/{}", text(value), text(path))
         }
+        Step::SetPersonality { domain } => format!("set personality {domain:#x}"),
         Step::SetHostname { name } => format!("set hostname {:?}", text(name)),
         Step::SetDomainname { name } => format!("set domainname {:?}", text(name)),
         Step::NewKeyring { name } => format!("make session keyring {}", text(name)),

@@ -190,6 +190,7 @@ impl Interpreter {
             }
             Step::MakeReadonly { path } => mounts::make_readonly(self.root()?, path.0),
             Step::BringLoopbackUp => sys::bring_loopback_up().during(Whole),
+            Step::SetPersonality { domain } => sys::set_personality(domain).during(Whole),
             Step::SetHostname { name } => {
                 rustix::system::sethostname(name.0.to_bytes()).during(Whole)
             }

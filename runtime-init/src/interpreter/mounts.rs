@@ -217,6 +217,7 @@ impl Masks {
         }
         let filesystem =
             fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).during(Operation::OpenFilesystem)?;
+        fsconfig_set_string(&filesystem, c"source", c"tmpfs").during(Operation::Configure)?;
         fsconfig_create(&filesystem).during(Operation::CreateFilesystem)?;
         let readonly = MountAttrFlags::MOUNT_ATTR_RDONLY;
         let mount = fsmount(&filesystem, FsMountFlags::FSMOUNT_CLOEXEC, readonly)

@@ -27,6 +27,7 @@ mod number {
     pub(super) const SETGROUPS: usize = 116;
     pub(super) const SETRESUID: usize = 117;
     pub(super) const SETRESGID: usize = 119;
+    pub(super) const PERSONALITY: usize = 135;
     pub(super) const PRCTL: usize = 157;
     pub(super) const EXIT_GROUP: usize = 231;
     pub(super) const KEYCTL: usize = 250;
@@ -46,6 +47,7 @@ mod number {
     pub(super) const SETRESUID: usize = 147;
     pub(super) const SETRESGID: usize = 149;
     pub(super) const SETGROUPS: usize = 159;
+    pub(super) const PERSONALITY: usize = 92;
     pub(super) const PRCTL: usize = 167;
     pub(super) const KEYCTL: usize = 219;
     pub(super) const CLONE: usize = 220;
@@ -316,6 +318,10 @@ pub(crate) fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno
         )
     }
     .map(drop)
+}
+
+pub(crate) fn set_personality(domain: u32) -> Result<(), Errno> {
+    call(number::PERSONALITY, [domain as usize, 0, 0, 0, 0]).map(drop)
 }
 
 pub(crate) fn set_dumpable(dumpable: bool) -> Result<(), Errno> {
