@@ -11,13 +11,14 @@ use runtime_init::Rendezvous;
 use crate::builder::{CgroupDriver, Stdio, Wishes, absolute};
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
-use crate::container::{Container, Status};
+use crate::container::Container;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::facts::HostFacts;
 use crate::hooks::{self, Kind};
 use crate::launch::{Handover, Init, Progress};
 use crate::plan::{self, Options, Plan};
 use crate::state::{self, Directory, ProcessId, Record};
+use crate::status::{Status, state_json};
 use crate::{home, id_mappings, process_hook, sources, sys};
 
 /// Creates a container.
@@ -350,7 +351,7 @@ impl Creation<'_> {
     fn run_create_hooks(&self, record: &Record) -> Result<()> {
         let spec = self.builder.bundle.spec();
         let init = self.init()?;
-        let state = crate::container::state_json(record, Status::Creating, Some(init.pid()))?;
+        let state = state_json(record, Status::Creating, Some(init.pid()))?;
         for kind in [Kind::Prestart, Kind::CreateRuntime] {
             for hook in hooks::of(spec, kind) {
                 hook.run(&state, &record.bundle)?;
@@ -405,7 +406,7 @@ impl Creation<'_> {
     fn run_poststop_hooks(&self) {
         let record = self.builder.record();
         let spec = self.builder.bundle.spec();
-        let Ok(state) = crate::container::state_json(&record, Status::Stopped, None) else {
+        let Ok(state) = state_json(&record, Status::Stopped, None) else {
             return;
         };
         for hook in hooks::of(spec, Kind::Poststop) {

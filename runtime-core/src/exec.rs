@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use oci_spec::runtime::Process;
 
 use crate::builder::{Stdio, Wishes};
-use crate::container::{Container, Status};
+use crate::container::Container;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::facts::HostFacts;
 use crate::launch::{Handover, Init, Progress};
 use crate::plan::{self, Options};
+use crate::status::Status;
 use crate::{create, home, sources, sys};
 
 /// Starts a process in a container, in its namespaces and cgroup.

@@ -59,6 +59,7 @@ pub mod seccomp;
 mod sources;
 mod spec_version;
 mod state;
+mod status;
 mod sys;
 mod sysctl;
 mod unsupported;
@@ -66,13 +67,14 @@ mod uts;
 
 pub use builder::{CgroupDriver, Stdio};
 pub use bundle::Bundle;
-pub use container::{Container, State, Status};
+pub use container::Container;
 pub use create::{ContainerBuilder, DEFAULT_STATE_ROOT};
 pub use default_spec::{default_spec, default_spec_rootless};
 pub use error::{Error, ErrorKind, Result};
 pub use exec::{ExecBuilder, ExitStatus, TenantProcess};
 pub use features::features;
 pub use spec_version::SPEC_VERSION;
+pub use status::{State, Status};
 
 pub use oci_spec;
 

@@ -12,7 +12,7 @@ use crate::plan::{Attributes, Origin, Plan, Source};
 use crate::sys;
 
 /// The statfs(2) type of procfs.
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+const PROC_SUPER_MAGIC: rustix::fs::FsWord = 0x9fa0;
 
 /// The device number of /dev/null.
 const NULL_DEVICE: (u32, u32) = (1, 3);
@@ -95,7 +95,7 @@ fn tree(
 
 /// What lies over /proc has to be a procfs (CVE-2019-16884).
 fn check_proc(tree: OwnedFd, must_be_proc: bool) -> io::Result<OwnedFd> {
-    if must_be_proc && i64::from(fstatfs(&tree)?.f_type) != PROC_SUPER_MAGIC {
+    if must_be_proc && fstatfs(&tree)?.f_type != PROC_SUPER_MAGIC {
         return Err(io::Error::other("only a procfs may be mounted over /proc"));
     }
     Ok(tree)

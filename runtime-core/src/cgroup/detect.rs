@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::{fs, io};
 
-use rustix::fs::{Access, AtFlags, CWD, accessat, stat, statfs};
+use rustix::fs::{Access, AtFlags, CWD, accessat, readlinkat, stat, statfs};
 
 use super::files::{read_file, read_value};
 use super::layout::{Layout, MOUNT_POINT, Place};
@@ -86,8 +86,10 @@ fn is_root(path: &Path, magic: u64) -> bool {
     is_of_type && stat(path).is_ok_and(|root| root.st_ino == ROOT_INODE)
 }
 
+/// The link's text tells as much as the namespace itself, which the kernel would have to open.
 fn is_namespace(kind: &str, inode: u64) -> bool {
-    stat(format!("/proc/self/ns/{kind}")).is_ok_and(|namespace| namespace.st_ino == inode)
+    let link = readlinkat(CWD, format!("/proc/self/ns/{kind}"), Vec::new());
+    link.is_ok_and(|link| link.as_bytes() == format!("{kind}:[{inode}]").as_bytes())
 }
 
 fn find_writable(layout: &mut Layout) {

@@ -139,6 +139,10 @@ pub(crate) fn open_parent<'p>(
     Ok((parent, name))
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is no heap to put the path on"
+)]
 enum Walk {
     Done(OwnedFd),
     /// A component is a symbolic link to what is not there: the path to make instead.

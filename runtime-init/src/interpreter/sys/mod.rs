@@ -2,14 +2,19 @@
 //! system calls that rustix does not have.
 #![allow(unsafe_code)]
 
-use core::arch::{asm, global_asm};
-use core::ffi::{CStr, c_char};
+mod memory;
+mod start;
+
+use core::arch::asm;
+use core::ffi::CStr;
 use core::mem::size_of;
 
-use runtime_init::{FIRST_USER_ARGUMENT, Numbers, Slot};
+pub(crate) use start::Start;
+
+use runtime_init::Numbers;
+
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
     socket_with,
@@ -76,110 +81,6 @@ const AT_RECURSIVE: usize = 0x8000;
 
 pub(crate) const CLONE_NEWTIME: u32 = 0x80;
 pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
-
-#[cfg(target_arch = "x86_64")]
-global_asm!(
-    ".globl _start",
-    "_start:",
-    "xor ebp, ebp",
-    "mov rdi, rsp",
-    "and rsp, -16",
-    "call {begin}",
-    "ud2",
-    begin = sym begin,
-);
-#[cfg(target_arch = "aarch64")]
-global_asm!(
-    ".globl _start",
-    "_start:",
-    "mov x29, #0",
-    "mov x30, #0",
-    "mov x0, sp",
-    "bl {begin}",
-    "brk #1",
-    begin = sym begin,
-);
-
-/// # Safety
-///
-/// `stack` is the stack as the kernel laid it out for a new program (the ABI's "process initialization").
-unsafe extern "C" fn begin(stack: *const usize) -> ! {
-    // SAFETY: at the top of the initial stack lie argc, argv with its terminator, and envp.
-    let (argc, argv) = unsafe { (*stack, stack.add(1).cast::<*const c_char>()) };
-    if argc <= FIRST_USER_ARGUMENT {
-        exit(1);
-    }
-    // SAFETY: argv has argc entries and a terminator before the environment begins; entry 1 is there and a C string.
-    let (number, environment) = unsafe { (CStr::from_ptr(*argv.add(1)), argv.add(argc + 1)) };
-    let Some(plan) = parse_number(number) else {
-        exit(1)
-    };
-    crate::main(Start {
-        plan,
-        arguments: argv.wrapping_add(FIRST_USER_ARGUMENT),
-        environment,
-    })
-}
-
-fn parse_number(text: &CStr) -> Option<u32> {
-    text.to_bytes().iter().try_fold(0u32, |number, byte| {
-        let digit = byte.wrapping_sub(b'0');
-        (digit < 10).then(|| number.wrapping_mul(10).wrapping_add(u32::from(digit)))
-    })
-}
-
-/// What the process was started with.
-pub(crate) struct Start {
-    plan: u32,
-    arguments: *const *const c_char,
-    environment: *const *const c_char,
-}
-
-impl Start {
-    /// The number of the plan's descriptor.
-    pub(crate) fn plan(&self) -> u32 {
-        self.plan
-    }
-
-    /// The number of a slot's descriptor.
-    pub(crate) fn slot(&self, slot: Slot) -> u32 {
-        self.plan.wrapping_add(1).wrapping_add(u32::from(slot.0))
-    }
-
-    /// The plan, which stays mapped until the user's program takes the process over.
-    pub(crate) fn map_plan(&self) -> Result<&'static [u8], Errno> {
-        let plan = inherited(self.plan);
-        let length = usize::try_from(rustix::fs::fstat(plan)?.st_size).map_err(|_| Errno::FBIG)?;
-        // SAFETY: a new private mapping of a sealed memfd, which nobody can change or shorten; it is never unmapped.
-        unsafe {
-            let start = mmap(
-                core::ptr::null_mut(),
-                length,
-                ProtFlags::READ,
-                MapFlags::PRIVATE,
-                plan,
-                0,
-            )?;
-            Ok(core::slice::from_raw_parts(start.cast::<u8>(), length))
-        }
-    }
-
-    /// Executes the program with the user's arguments and environment; comes back only with the reason why not.
-    pub(crate) fn execve(&self, program: &CStr) -> Errno {
-        let arguments = [
-            program.as_ptr() as usize,
-            self.arguments as usize,
-            self.environment as usize,
-            0,
-            0,
-        ];
-        // SAFETY: the path is a C string, and both lists are the kernel's own from this process's start.
-        match unsafe { syscall(number::EXECVE, arguments) } {
-            Err(errno) => errno,
-            Ok(_) => Errno::INVAL,
-        }
-    }
-}
 
 /// A descriptor that the runtime handed over. It stays open until the user's program runs; where a step closed it, the
 /// kernel says EBADF.
@@ -518,104 +419,6 @@ pub(crate) fn send_descriptor(
     }
     let message = [rustix::io::IoSlice::new(message)];
     rustix::net::sendmsg(socket, &message, &mut control, SendFlags::NOSIGNAL).map(drop)
-}
-
-// Compiled code may call these, and there is no library to have them. Volatile reads and string instructions keep the
-// compiler from recognising its own idiom in them.
-
-/// # Safety
-///
-/// As memcpy(3) asks.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
-    // SAFETY: the caller's promise.
-    unsafe {
-        #[cfg(target_arch = "x86_64")]
-        asm!("rep movsb", inout("rdi") to => _, inout("rsi") from => _, inout("rcx") length => _, options(nostack, preserves_flags));
-        #[cfg(not(target_arch = "x86_64"))]
-        for offset in 0..length {
-            to.add(offset)
-                .write_volatile(from.add(offset).read_volatile());
-        }
-    }
-    to
-}
-
-/// # Safety
-///
-/// As memmove(3) asks.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
-    // SAFETY: the caller's promise; the direction spares bytes that are not copied yet.
-    unsafe {
-        if (to as usize) < (from as usize) {
-            return memcpy(to, from, length);
-        }
-        for offset in (0..length).rev() {
-            to.add(offset)
-                .write_volatile(from.add(offset).read_volatile());
-        }
-    }
-    to
-}
-
-/// # Safety
-///
-/// As memset(3) asks.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memset(to: *mut u8, value: i32, length: usize) -> *mut u8 {
-    // SAFETY: the caller's promise.
-    unsafe {
-        #[cfg(target_arch = "x86_64")]
-        asm!("rep stosb", inout("rdi") to => _, inout("rcx") length => _, in("al") value as u8, options(nostack, preserves_flags));
-        #[cfg(not(target_arch = "x86_64"))]
-        for offset in 0..length {
-            to.add(offset).write_volatile(value as u8);
-        }
-    }
-    to
-}
-
-/// # Safety
-///
-/// As memcmp(3) asks.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, length: usize) -> i32 {
-    for offset in 0..length {
-        // SAFETY: the caller's promise.
-        let (left, right) = unsafe {
-            (
-                left.add(offset).read_volatile(),
-                right.add(offset).read_volatile(),
-            )
-        };
-        if left != right {
-            return i32::from(left) - i32::from(right);
-        }
-    }
-    0
-}
-
-/// # Safety
-///
-/// As bcmp(3) asks.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, length: usize) -> i32 {
-    // SAFETY: the caller's promise.
-    unsafe { memcmp(left, right, length) }
-}
-
-/// # Safety
-///
-/// As strlen(3) asks.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn strlen(text: *const u8) -> usize {
-    let mut length = 0usize;
-    // SAFETY: the caller's promise.
-    while unsafe { text.add(length).read_volatile() } != 0 {
-        length = length.wrapping_add(1);
-    }
-    length
 }
 
 /// What is left that could come here are rustix's assertions that no descriptor is -1. There is nothing to print with.

@@ -1,0 +1,102 @@
+//! Device rules: what is written to version 1, and what is refused.
+
+use serde_json::{Value, json};
+
+use super::{plan, refusal, v1, v2};
+
+fn device_writes(devices: Value) -> Vec<String> {
+    let plan = plan(&v1(), json!({"devices": devices})).unwrap();
+    let all = plan.directories.iter().flat_map(|planned| &planned.writes);
+    all.map(|write| format!("{} {} {}", write.file, write.value, write.origin))
+        .collect()
+}
+
+#[test]
+fn devices_begin_with_the_default_and_go_on_with_exceptions_in_order() {
+    let writes = device_writes(json!([
+        {"allow": false, "access": "rwm"},
+        {"allow": true, "type": "b", "major": 8, "minor": 0, "access": "r"},
+        {"allow": true, "type": "b", "major": 8, "minor": 0, "access": "mw"},
+    ]));
+    assert_eq!(
+        writes,
+        [
+            "devices.deny a /linux/resources/devices",
+            "devices.allow b *:* m default devices",
+            "devices.allow c *:* m default devices",
+            "devices.allow c 1:3 rwm default devices",
+            "devices.allow c 1:5 rwm default devices",
+            "devices.allow c 1:7 rwm default devices",
+            "devices.allow c 1:8 rwm default devices",
+            "devices.allow c 1:9 rwm default devices",
+            "devices.allow c 5:0 rwm default devices",
+            "devices.allow c 5:2 rwm default devices",
+            "devices.allow b 8:0 rwm /linux/resources/devices/2",
+            "devices.allow c 10:200 rwm default devices",
+            "devices.allow c 136:* rwm default devices",
+        ]
+    );
+}
+
+#[test]
+fn a_privileged_container_may_use_all_devices() {
+    assert_eq!(
+        device_writes(json!([{"allow": true, "access": "rwm"}])),
+        ["devices.allow a /linux/resources/devices"]
+    );
+}
+
+#[test]
+fn a_container_without_rules_may_use_the_default_devices_alone() {
+    assert_eq!(
+        device_writes(json!([]))[0],
+        "devices.deny a /linux/resources/devices"
+    );
+}
+
+#[test]
+fn wrong_device_rules_are_refused_where_they_are() {
+    let rule = |rule: Value| {
+        refusal(
+            &v2(),
+            json!({"devices": [{"allow": false, "access": "rwm"}, rule]}),
+        )
+        .0
+    };
+    assert_eq!(
+        rule(json!({"allow": true, "type": "c", "access": ""})),
+        "devices/1/access"
+    );
+    assert_eq!(
+        rule(json!({"allow": true, "type": "c"})),
+        "devices/1/access"
+    );
+    assert_eq!(
+        rule(json!({"allow": true, "type": "c", "access": "rx"})),
+        "devices/1/access"
+    );
+    assert_eq!(
+        rule(json!({"allow": true, "type": "p", "access": "r"})),
+        "devices/1/type"
+    );
+    assert_eq!(
+        rule(json!({"allow": true, "type": "c", "major": -2, "access": "r"})),
+        "devices/1/major"
+    );
+    assert_eq!(
+        rule(json!({"allow": true, "type": "c", "minor": 1_i64 << 32, "access": "r"})),
+        "devices/1/minor"
+    );
+    let hole = json!({"devices": [
+        {"allow": true, "type": "c", "major": 4, "access": "rw"},
+        {"allow": false, "type": "c", "major": 4, "minor": 1, "access": "w"},
+    ]});
+    let problem = refusal(&v1(), hole);
+    assert_eq!(
+        problem,
+        (
+            "devices/1".into(),
+            "c 4:1 w cannot be taken out of the wider c 4:* rw".into()
+        )
+    );
+}
