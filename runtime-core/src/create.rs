@@ -289,6 +289,9 @@ impl Creation<'_> {
         let Some(plan) = &self.plan.cgroup else {
             return Ok(());
         };
+        for (pointer, reason) in plan.ignored() {
+            tracing::warn!("{pointer}: {reason}");
+        }
         let cgroup = plan.create().map_err(crate::cgroup_error)?;
         self.cgroup = Some(cgroup.clone());
         record.cgroup = Some(cgroup);
@@ -388,7 +391,7 @@ impl Creation<'_> {
         }
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.kill_all(libc::SIGKILL);
-            if let Err(cause) = cgroup.remove() {
+            if let Err(cause) = cgroup.discard() {
                 tracing::warn!("the cgroup of {} is left behind: {cause}", self.builder.id);
             }
         }

@@ -14,7 +14,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::plan::{self, Plan};
-use crate::{memfd, sys};
+use crate::{memfd, namespaces, sys};
 
 /// What the caller hands over to the process that is started.
 pub(crate) struct Handover<'a> {
@@ -224,7 +224,10 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Message>> {
 fn start_error(plan: &Plan, cause: io::Error) -> Error {
     let attempt = match plan.clone_flags {
         0 => "start the init".to_owned(),
-        flags => format!("start the init in new namespaces ({flags:#x})"),
+        flags => format!(
+            "start the init in new namespaces ({})",
+            namespaces::names(flags)
+        ),
     };
     Error::io(ErrorKind::Setup, attempt, cause).at("/linux/namespaces")
 }

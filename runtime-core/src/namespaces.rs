@@ -32,6 +32,25 @@ pub(crate) fn flag(kind: LinuxNamespaceType) -> u32 {
     }
 }
 
+/// Namespaces in words, from their CLONE_NEW flags.
+pub(crate) fn names(flags: u32) -> String {
+    let kinds = [
+        (NEWUSER, "user"),
+        (NEWNS, "mount"),
+        (NEWUTS, "uts"),
+        (NEWIPC, "ipc"),
+        (NEWPID, "pid"),
+        (NEWNET, "network"),
+        (NEWCGROUP, "cgroup"),
+        (NEWTIME, "time"),
+    ];
+    let names = kinds
+        .iter()
+        .filter(|(flag, _)| flags & flag != 0)
+        .map(|(_, name)| *name);
+    names.collect::<Vec<_>>().join(", ")
+}
+
 /// The namespaces of a configuration.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Namespaces<'a> {

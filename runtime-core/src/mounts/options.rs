@@ -154,6 +154,14 @@ pub(crate) fn effect(option: &str) -> Option<Effect> {
     OPTIONS.get(found).map(|(_, effect)| *effect)
 }
 
+/// The name of a propagation, such as `rslave`.
+pub(crate) fn propagation_name(flags: u32) -> &'static str {
+    let found = OPTIONS
+        .iter()
+        .find(|(_, effect)| *effect == Propagation(flags));
+    found.map_or("unchanged", |(name, _)| name)
+}
+
 /// The options that work, for `features`.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     OPTIONS

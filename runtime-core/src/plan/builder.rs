@@ -11,8 +11,9 @@ use super::{Origin, Plan, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::HostFacts;
 
-/// What the caller of `create` decides beside the configuration.
-#[derive(Clone, Debug, Default)]
+/// What the caller of `create` decides beside the configuration. By default the container is called `container`, and its
+/// bundle is the working directory.
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The container's ID, after which its cgroup and keyring are named.
     pub id: String,
@@ -28,6 +29,20 @@ pub struct Options {
     pub extra_environment: Vec<String>,
     /// The home directory of the user in the image's passwd, for a configuration that sets no HOME.
     pub home: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            id: "container".to_owned(),
+            bundle: PathBuf::new(),
+            no_pivot: false,
+            no_new_keyring: false,
+            start_at_once: false,
+            extra_environment: Vec::new(),
+            home: None,
+        }
+    }
 }
 
 /// A plan in the making.

@@ -3,6 +3,8 @@
 use runtime_init::{Slot, Step, Text};
 
 use super::{Plan, Source};
+use crate::mounts::options::{MS_REC, propagation_name};
+use crate::namespaces;
 
 /// What the step does, on what.
 pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
@@ -35,19 +37,26 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
             propagation,
             recursive,
         } => {
-            let recursively = if *recursive { " recursively" } else { "" };
+            let rec = if *recursive { MS_REC } else { 0 };
+            let propagation = propagation_name(propagation | rec);
             format!(
-                "change mount {}{recursively}: set {set:#x}, clear {clear:#x}, propagation {propagation:#x}",
+                "change mount {}: set {set:#x}, clear {clear:#x}, propagation {propagation}",
                 text(target)
             )
         }
-        Step::SetRootPropagation { flags } => format!("change propagation of / to {flags:#x}"),
+        Step::SetRootPropagation { flags } => {
+            format!("make the mounts of the host {}", propagation_name(*flags))
+        }
         Step::JoinNamespaces {
             slot: number,
             flags,
-        } => format!("join {} ({flags:#x})", slot(plan, *number)),
+        } => format!(
+            "join {} ({})",
+            slot(plan, *number),
+            namespaces::names(*flags)
+        ),
         Step::JoinCgroups { count, .. } => format!("join {count} cgroups"),
-        Step::Unshare { flags } => format!("make namespaces ({flags:#x})"),
+        Step::Unshare { flags } => format!("make namespaces ({})", namespaces::names(*flags)),
         Step::MakeDirectory { path, mode } => {
             format!("make directory {} (mode {mode:04o})", text(path))
         }

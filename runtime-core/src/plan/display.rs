@@ -5,6 +5,8 @@ use std::fmt;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{Attributes, Origin, Plan, Source, describe};
+use crate::mounts::options::propagation_name;
+use crate::namespaces;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,7 +23,11 @@ impl fmt::Display for Plan {
                 format_args!("slot {number}: {}", describe_source(source)),
             )?;
         }
-        writeln!(f, "  clone3 with namespaces {:#x}", self.clone_flags)?;
+        writeln!(
+            f,
+            "  start the init in new namespaces: {}",
+            namespaces::names(self.clone_flags)
+        )?;
         if let Some(maps) = &self.id_mappings {
             writeln!(f, "  {maps:?}")?;
         }
@@ -52,7 +58,11 @@ fn describe_source(source: &Source) -> String {
         Source::StartListener => "socket on which the container waits for start".to_owned(),
         Source::CgroupTasks { hierarchy } => format!("tasks of cgroup {hierarchy}"),
         Source::Namespace { path, kind } => {
-            format!("open namespace {} ({kind:#x})", path.display())
+            format!(
+                "open {} namespace {}",
+                namespaces::names(*kind),
+                path.display()
+            )
         }
         Source::InitPidfd => "pidfd of the container's init".to_owned(),
         Source::NullDevice => "the host's /dev/null".to_owned(),
@@ -81,9 +91,11 @@ fn describe_source(source: &Source) -> String {
             if propagation.is_empty() {
                 text
             } else {
-                format!("{text}, propagation {propagation:#x?}")
-                    .replace('\n', "")
-                    .replace("    ", "")
+                let names: Vec<_> = propagation
+                    .iter()
+                    .map(|flags| propagation_name(*flags))
+                    .collect();
+                format!("{text}, {}", names.join(", "))
             }
         }
     }
