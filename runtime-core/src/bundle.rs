@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Capability, Spec};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::{Attempt, Error, ErrorKind, Result};
 
@@ -80,9 +82,31 @@ impl Bundle {
     }
 }
 
-/// Parses `config.json`. A first parse takes the fast way; only when it fails does a second one find out where.
+/// Parses `config.json`. A first parse takes the fast way; only when it fails do others find out why.
 pub(crate) fn parse(text: &[u8]) -> Result<Spec> {
-    serde_json::from_slice(text).map_err(|first| explain(text, &first))
+    serde_json::from_slice(text).or_else(|first| {
+        let lenient = without_unknown_capabilities(text);
+        lenient.ok_or_else(|| explain(text, &first))
+    })
+}
+
+/// Capabilities that nobody knows are left out with a warning, as config.md wants it ("Linux Process"); for the parser
+/// they are an error.
+fn without_unknown_capabilities(text: &[u8]) -> Option<Spec> {
+    let mut config: Value = serde_json::from_slice(text).ok()?;
+    let sets = config
+        .pointer_mut("/process/capabilities")?
+        .as_object_mut()?;
+    for (set, names) in sets {
+        names.as_array_mut()?.retain(|name| {
+            let known = Capability::deserialize(name).is_ok();
+            if !known {
+                tracing::warn!("/process/capabilities/{set}: {name} is not a capability: left out");
+            }
+            known
+        });
+    }
+    serde_json::from_value(config).ok()
 }
 
 fn explain(text: &[u8], first: &serde_json::Error) -> Error {
@@ -118,6 +142,21 @@ mod tests {
                 .unwrap_err();
         assert_eq!(error.origin(), Some("/process/user/uid"));
         assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    }
+
+    #[test]
+    fn a_capability_that_nobody_knows_is_left_out() {
+        let text = br#"{"ociVersion":"1.0.2","process":{"cwd":"/","user":{"uid":0,"gid":0},
+            "capabilities":{"bounding":["CAP_KILL","CAP_NONESUCH"]}}}"#;
+        let spec = parse(text).unwrap();
+        let capabilities = spec
+            .process()
+            .as_ref()
+            .and_then(|process| process.capabilities().as_ref());
+        let bounding = capabilities
+            .and_then(|sets| sets.bounding().as_ref())
+            .unwrap();
+        assert_eq!(bounding.len(), 1);
     }
 
     #[test]

@@ -235,7 +235,9 @@ impl Container {
     }
 
     fn run_start_hooks(&self, directory: &Directory) -> Result<()> {
-        let spec = self.spec()?;
+        let Some(spec) = self.spec_with_later_hooks()? else {
+            return Ok(());
+        };
         if hooks::of(&spec, Kind::StartContainer).next().is_none() {
             return Ok(());
         }
@@ -253,7 +255,9 @@ impl Container {
 
     /// A poststart hook that fails stops the container (runtime.md, "Lifecycle").
     pub(crate) fn run_poststart_hooks(&self) -> Result<()> {
-        let spec = self.spec()?;
+        let Some(spec) = self.spec_with_later_hooks()? else {
+            return Ok(());
+        };
         let mut hooks = hooks::of(&spec, Kind::Poststart).peekable();
         if hooks.peek().is_none() {
             return Ok(());
@@ -407,9 +411,17 @@ impl Container {
             cgroup.remove().map_err(cgroup_error)?;
         }
         // The copy of the configuration goes with the directory.
-        let spec = container.spec();
+        let spec = container.spec_with_later_hooks();
         directory.remove()?;
-        spec.map_or(Ok(()), |spec| container.run_poststop_hooks(&spec))
+        match spec {
+            Ok(Some(spec)) => container.run_poststop_hooks(&spec),
+            _ => Ok(()),
+        }
+    }
+
+    /// The configuration, when it has hooks that are yet to run.
+    fn spec_with_later_hooks(&self) -> Result<Option<Spec>> {
+        self.record.later_hooks.then(|| self.spec()).transpose()
     }
 
     /// Kills what is left in the container, and waits until it is gone.

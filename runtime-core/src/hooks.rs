@@ -77,6 +77,14 @@ pub(crate) fn of(spec: &Spec, kind: Kind) -> impl Iterator<Item = Hook<'_>> {
     })
 }
 
+/// Whether there are hooks that run once the container is created.
+pub(crate) fn any_later(spec: &Spec) -> bool {
+    let kinds = [Kind::StartContainer, Kind::Poststart, Kind::Poststop];
+    kinds
+        .into_iter()
+        .any(|kind| of(spec, kind).next().is_some())
+}
+
 /// Lets the runtime run the hooks that come after the namespaces and mounts and before the root is changed.
 pub(crate) fn rendezvous(plan: &mut Builder<'_>) {
     let kinds = [Kind::Prestart, Kind::CreateRuntime, Kind::CreateContainer];

@@ -66,6 +66,11 @@ fn failure(origin: &Origin, source: &Source, cause: io::Error) -> Error {
         Source::NullDevice => "open the host's /dev/null".to_owned(),
         _ => format!("open {source:?}"),
     };
+    let unprivileged = rustix::process::geteuid().as_raw() != 0;
+    let attempt = match cause.raw_os_error() {
+        Some(libc::EPERM) if unprivileged => format!("{attempt} (this version needs root)"),
+        _ => attempt,
+    };
     Error::io(ErrorKind::Setup, attempt, cause).at(origin.to_string())
 }
 
