@@ -29,6 +29,7 @@ check:
 	.ci/install $(TEST_PACKAGES)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	$(CARGO) clippy $(CARGO_FLAGS) --profile init -p runtime-init --bin runtime-init --features freestanding -- -D warnings
 
 # The black-box suites run the release binary.
 unit: build

@@ -6,7 +6,7 @@ use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process};
 use runtime_init::Step;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{Builder, pointer};
+use crate::plan::{Builder, Origin, pointer};
 
 const SETS: &str = "/process/capabilities";
 
@@ -16,7 +16,7 @@ pub(crate) fn limit_bounding_set(plan: &mut Builder<'_>, process: &Process) -> R
     let keep = of(plan, process, "bounding", LinuxCapabilities::bounding)?;
     let last = plan.facts.last_capability;
     plan.step(
-        pointer("/process/capabilities/bounding"),
+        origin(process, "/process/capabilities/bounding"),
         &Step::LimitBoundingSet { keep, last },
     );
     Ok(())
@@ -26,9 +26,10 @@ pub(crate) fn limit_bounding_set(plan: &mut Builder<'_>, process: &Process) -> R
 pub(crate) fn set(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     let permitted = of(plan, process, "permitted", LinuxCapabilities::permitted)?;
     let inheritable = of(plan, process, "inheritable", LinuxCapabilities::inheritable)?;
+    let ambient = of(plan, process, "ambient", LinuxCapabilities::ambient)?;
     // The kernel keeps ambient capabilities within these two.
-    let ambient =
-        of(plan, process, "ambient", LinuxCapabilities::ambient)? & permitted & inheritable;
+    warn_of_lost_ambient(ambient & !(permitted & inheritable));
+    let ambient = ambient & permitted & inheritable;
     let effective = of(plan, process, "effective", LinuxCapabilities::effective)? & permitted;
     let step = Step::SetCapabilities {
         effective,
@@ -36,8 +37,16 @@ pub(crate) fn set(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
         inheritable,
         ambient,
     };
-    plan.step(pointer(SETS), &step);
+    plan.step(origin(process, SETS), &step);
     Ok(())
+}
+
+/// A process without the section has no capabilities, by default.
+fn origin(process: &Process, place: &str) -> Origin {
+    match process.capabilities() {
+        Some(_) => pointer(place),
+        None => Origin::Default("capabilities"),
+    }
 }
 
 /// One of the sets, without what the caller cannot grant: that is worth a warning and no failure (config.md, "Linux
@@ -67,6 +76,16 @@ fn of(
         }
     }
     Ok(mask)
+}
+
+fn warn_of_lost_ambient(lost: u64) {
+    for capability in caps::all() {
+        if lost & (1 << capability.index()) != 0 {
+            tracing::warn!(
+                "can't raise ambient capability {capability}: it is not both permitted and inheritable"
+            );
+        }
+    }
 }
 
 fn number(capability: Capability) -> Result<u8> {

@@ -231,7 +231,11 @@ impl Container {
             extra_environment: self.record.extra_environment.clone(),
             home: self.record.home.clone(),
         };
-        plan::compile_with(&self.spec()?, &HostFacts::read()?, &options)
+        let mut facts = HostFacts::read()?;
+        if options.no_pivot {
+            facts = facts.with_kernel_mounts()?;
+        }
+        plan::compile_with(&self.spec()?, &facts, &options)
     }
 
     fn run_start_hooks(&self, directory: &Directory) -> Result<()> {
@@ -278,7 +282,10 @@ impl Container {
     /// [`ErrorKind::NotRunning`] when it has stopped, [`ErrorKind::InvalidArgument`] when there is no such signal.
     pub fn kill(&self, signal: i32) -> Result<()> {
         if signal == libc::SIGKILL && self.record.namespaces & NEWPID == 0 {
-            self.kill_all(signal)?;
+            // The first process may be gone while others are not.
+            if self.pids().is_ok_and(|pids| !pids.is_empty()) {
+                return self.kill_all(signal);
+            }
         }
         self.signal_init(signal)?;
         if signal == libc::SIGKILL && self.status()? == Status::Paused {

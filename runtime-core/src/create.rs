@@ -122,7 +122,7 @@ impl ContainerBuilder {
     ///
     /// [`ErrorKind::InvalidConfig`] or [`ErrorKind::Unsupported`], with the JSON pointer of what cannot be honoured.
     pub fn plan(&self) -> Result<Plan> {
-        plan::compile_with(self.bundle.spec(), &HostFacts::read()?, &self.options)
+        plan::compile_with(self.bundle.spec(), &self.facts()?, &self.options)
     }
 
     /// Creates the container. Its process waits for [`Container::start`].
@@ -171,7 +171,7 @@ impl ContainerBuilder {
         self.driver.check()?;
         self.wishes.check()?;
         self.state_root = absolute(&self.state_root)?;
-        let facts = HostFacts::read()?;
+        let facts = self.facts()?;
         if let (Some(process), Some(root)) =
             (self.bundle.spec().process(), self.bundle.spec().root())
         {
@@ -196,6 +196,14 @@ impl ContainerBuilder {
             )),
             Err(error) => Err(creation.undo(error)),
         }
+    }
+
+    fn facts(&self) -> Result<HostFacts> {
+        let facts = HostFacts::read()?;
+        if self.options.no_pivot {
+            return facts.with_kernel_mounts();
+        }
+        Ok(facts)
     }
 
     fn record(&self) -> Record {

@@ -27,6 +27,10 @@ const LINKS: &[(&CStr, &CStr)] = &[
     (c"/dev/stderr", c"/proc/self/fd/2"),
 ];
 
+/// include/linux/kdev_t.h.
+const MAX_MAJOR: u32 = (1 << 12) - 1;
+const MAX_MINOR: u32 = (1 << 20) - 1;
+
 struct Device {
     origin: Origin,
     path: String,
@@ -114,26 +118,28 @@ fn configured_device(number: usize, device: &LinuxDevice) -> Result<Device> {
             ));
         }
     };
-    let part = |name: &str, value: i64| {
-        let problem = |_| {
-            Error::config(
-                format!("{pointer}/{name}"),
-                format!("{value} is not a device number"),
-            )
+    // The kernel's own limits: 12 bits of major, 20 of minor; more would name another device.
+    let part = |name: &str, value: i64, last: u32| {
+        let problem = || {
+            let problem = format!("{value} is not a device number (0 to {last})");
+            Error::config(format!("{pointer}/{name}"), problem)
         };
         if kind == libc::S_IFIFO {
-            Ok(0)
-        } else {
-            u32::try_from(value).map_err(problem)
+            return Ok(0);
         }
+        let number = u32::try_from(value).ok().filter(|&number| number <= last);
+        number.ok_or_else(problem)
     };
+    let (uid, gid) = (device.uid().unwrap_or(0), device.gid().unwrap_or(0));
+    process::check_id(&format!("{pointer}/uid"), uid)?;
+    process::check_id(&format!("{pointer}/gid"), gid)?;
     Ok(Device {
         path: device.path().to_string_lossy().into_owned(),
         kind,
         permissions: device.file_mode().unwrap_or(0o666) & 0o7777,
-        major: part("major", device.major())?,
-        minor: part("minor", device.minor())?,
-        owner: (device.uid().unwrap_or(0), device.gid().unwrap_or(0)),
+        major: part("major", device.major(), MAX_MAJOR)?,
+        minor: part("minor", device.minor(), MAX_MINOR)?,
+        owner: (uid, gid),
         origin: pointer.into(),
     })
 }

@@ -128,6 +128,7 @@ impl<'a> ExecBuilder<'a> {
             record.namespaces,
         )?;
         let mut init = self.start_init(&plan, pidfd.as_fd())?;
+        tracing::debug!(pid = init.pid(), "the init of the process runs");
         match self.attend(&mut init, &plan) {
             Ok(console) => Ok(TenantProcess {
                 pid: init.pid(),

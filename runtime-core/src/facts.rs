@@ -1,5 +1,6 @@
 //! What compiling a plan has to know of the host: read once, passed in, so that compiling stays pure.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use crate::cgroup::Layout;
@@ -16,6 +17,8 @@ pub struct HostFacts {
     pub gid: u32,
     /// The highest capability that the kernel knows (`/proc/sys/kernel/cap_last_cap`).
     pub last_capability: u32,
+    /// Where the host has a procfs or sysfs: only `--no-pivot`, which leaves the host's mounts below the root, asks.
+    pub kernel_mounts: Vec<PathBuf>,
     /// Capabilities that the caller may pass on: its bounding set, bit by number.
     pub bounding_set: u64,
 }
@@ -32,8 +35,21 @@ impl HostFacts {
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
             last_capability: last_capability(),
+            kernel_mounts: Vec::new(),
             bounding_set: bounding_set(),
         })
+    }
+
+    /// Adds what `--no-pivot` has to know.
+    pub(crate) fn with_kernel_mounts(mut self) -> Result<HostFacts> {
+        let mounts = procfs::process::Process::myself().and_then(|process| process.mountinfo());
+        let mounts = mounts.map_err(std::io::Error::other);
+        let mounts = mounts.host(|| "read /proc/self/mountinfo".to_owned())?;
+        let kernel = mounts
+            .into_iter()
+            .filter(|mount| matches!(mount.fs_type.as_str(), "proc" | "sysfs"));
+        self.kernel_mounts = kernel.map(|mount| mount.mount_point).collect();
+        Ok(self)
     }
 
     /// The facts of a host as most are: root, cgroup version 2, a recent kernel. For examples, tests and fuzzing.
@@ -46,6 +62,7 @@ impl HostFacts {
             uid: 0,
             gid: 0,
             last_capability: 40,
+            kernel_mounts: Vec::new(),
             bounding_set: (1 << 41) - 1,
         }
     }

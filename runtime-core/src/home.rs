@@ -10,13 +10,15 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 /// No passwd that is honest is larger.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// The home of the process's user, `/` when the image does not know it; nothing when the configuration sets HOME.
+/// The home of the process's user, `/` when the image does not know it; nothing when the configuration sets HOME to
+/// something.
 pub(crate) fn of(process: &Process, root: &Path) -> Option<String> {
     let variables = process.env().as_deref().unwrap_or_default();
-    if variables
+    let last = variables
         .iter()
-        .any(|variable| variable.starts_with("HOME="))
-    {
+        .rev()
+        .find_map(|variable| variable.strip_prefix("HOME="));
+    if last.is_some_and(|home| !home.is_empty()) {
         return None;
     }
     let passwd = read_passwd(root).unwrap_or_default();

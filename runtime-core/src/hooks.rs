@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use oci_spec::runtime::{Hook as SpecHook, Hooks, Spec};
@@ -60,6 +60,8 @@ impl Kind {
 
 /// A hook with its place in the configuration.
 pub(crate) struct Hook<'a> {
+    kind: Kind,
+    number: usize,
     pointer: String,
     hook: &'a SpecHook,
 }
@@ -73,7 +75,12 @@ pub(crate) fn of(spec: &Spec, kind: Kind) -> impl Iterator<Item = Hook<'_>> {
         .unwrap_or_default();
     list.iter().enumerate().map(move |(number, hook)| {
         let pointer = format!("/hooks/{}/{number}", kind.name());
-        Hook { pointer, hook }
+        Hook {
+            kind,
+            number,
+            pointer,
+            hook,
+        }
     })
 }
 
@@ -106,22 +113,43 @@ pub(crate) fn check(spec: &Spec) -> Result<()> {
         Kind::Poststart,
         Kind::Poststop,
     ];
-    for hook in kinds.into_iter().flat_map(|kind| of(spec, kind)) {
-        if !hook.hook.path().is_absolute() {
-            let problem = format!("{:?} is not an absolute path", hook.hook.path().display());
-            return Err(Error::config(format!("{}/path", hook.pointer), problem));
-        }
-        if hook.hook.timeout().is_some_and(|seconds| seconds <= 0) {
-            return Err(Error::config(
-                format!("{}/timeout", hook.pointer),
-                "a timeout is more than 0 seconds",
-            ));
-        }
-    }
-    Ok(())
+    kinds
+        .into_iter()
+        .flat_map(|kind| of(spec, kind))
+        .try_for_each(|hook| hook.check())
 }
 
 impl Hook<'_> {
+    fn check(&self) -> Result<()> {
+        let pointer = &self.pointer;
+        let path = self.hook.path();
+        if !path.is_absolute() {
+            let problem = format!("{:?} is not an absolute path", path.display());
+            return Err(Error::config(format!("{pointer}/path"), problem));
+        }
+        let _ = c_string(
+            &format!("{pointer}/path"),
+            path.as_os_str().as_encoded_bytes(),
+        )?;
+        for (number, argument) in self
+            .hook
+            .args()
+            .as_deref()
+            .unwrap_or_default()
+            .iter()
+            .enumerate()
+        {
+            let _ = c_string(&format!("{pointer}/args/{number}"), argument.as_str())?;
+        }
+        let variables = self.hook.env().as_deref().unwrap_or_default();
+        let _ = environment(variables, &format!("{pointer}/env"), &[])?;
+        if self.hook.timeout().is_some_and(|seconds| seconds <= 0) {
+            let problem = "a timeout is more than 0 seconds";
+            return Err(Error::config(format!("{pointer}/timeout"), problem));
+        }
+        Ok(())
+    }
+
     pub(crate) fn origin(&self) -> Origin {
         Origin::Pointer(self.pointer.clone())
     }
@@ -139,7 +167,13 @@ impl Hook<'_> {
                 list.collect::<Result<Vec<CString>>>()?
             }
         };
-        let variables = self.hook.env().as_deref().unwrap_or_default();
+        // Without an environment of its own it has that of the container's process.
+        let inherited = plan
+            .spec
+            .process()
+            .as_ref()
+            .and_then(|process| process.env().as_deref());
+        let variables = self.hook.env().as_deref().or(inherited).unwrap_or_default();
         plan.plan.environment = environment(variables, &format!("{}/env", self.pointer), &[])?;
         let list = text_list([path.as_c_str()]);
         plan.step(
@@ -151,43 +185,28 @@ impl Hook<'_> {
         Ok(())
     }
 
+    /// What is attempted, as runc says it.
+    pub(crate) fn attempt(&self) -> String {
+        format!("error running {} hook #{}", self.kind.name(), self.number)
+    }
+
     /// Runs the hook in the runtime's namespaces, with the container's state on its standard input.
     pub(crate) fn run(&self, state: &[u8], bundle: &Path) -> Result<()> {
+        let run = Streams::new(state).and_then(|streams| self.run_with(streams, bundle));
+        run.map_err(|error| error.context(self.attempt()))
+    }
+
+    fn run_with(&self, streams: Streams, bundle: &Path) -> Result<()> {
         let failed = |attempt: &str, cause: std::io::Error| {
-            Error::io(
-                ErrorKind::Hook,
-                format!("{attempt} {}", self.hook.path().display()),
-                cause,
-            )
-            .at(self.pointer.clone())
+            let attempt = format!("{attempt} {}", self.hook.path().display());
+            Error::io(ErrorKind::Hook, attempt, cause).at(self.pointer.clone())
         };
-        let output =
-            memfd::file(c"hook-output", &[]).map_err(|cause| failed("make a buffer for", cause))?;
-        let input = memfd::file(c"hook-input", state)
-            .map_err(|cause| failed("make a buffer for", cause))?;
-        let mut command = Command::new(self.hook.path());
-        if let Some((name, arguments)) = self
-            .hook
-            .args()
-            .as_deref()
-            .and_then(<[String]>::split_first)
-        {
-            command.arg0(name).args(arguments);
-        }
-        command.env_clear().current_dir(bundle).process_group(0);
-        for variable in self.hook.env().as_deref().unwrap_or_default() {
-            if let Some((name, value)) = variable.split_once('=') {
-                command.env(name, value);
-            }
-        }
-        let streams = output
-            .try_clone()
-            .and_then(|copy| Ok((copy, output.try_clone()?)));
-        let (stdout, stderr) = streams.map_err(|cause| failed("make a buffer for", cause))?;
-        command
-            .stdin(input)
-            .stdout(Stdio::from(stdout))
-            .stderr(Stdio::from(stderr));
+        let output = streams.output.try_clone();
+        let output = output.and_then(|copy| Ok((copy, streams.output.try_clone()?)));
+        let (stdout, stderr) = output.map_err(|cause| failed("copy a buffer for", cause))?;
+        let mut command = self.command();
+        command.current_dir(bundle).process_group(0);
+        command.stdin(streams.input).stdout(stdout).stderr(stderr);
         let mut child = command.spawn().map_err(|cause| failed("execute", cause))?;
         let pid = Pid::from_child(&child);
         let pidfd =
@@ -198,8 +217,24 @@ impl Hook<'_> {
         if status.success() {
             Ok(())
         } else {
-            Err(self.failure(&status.to_string(), &output))
+            Err(self.failure(&status.to_string(), &streams.output))
         }
+    }
+
+    /// The program with its arguments; its environment is the runtime's, unless it is given one.
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.hook.path());
+        let arguments = self.hook.args().as_deref().unwrap_or_default();
+        if let Some((name, arguments)) = arguments.split_first() {
+            command.arg0(name).args(arguments);
+        }
+        if let Some(variables) = self.hook.env() {
+            let pairs = variables
+                .iter()
+                .filter_map(|variable| variable.split_once('='));
+            command.env_clear().envs(pairs);
+        }
+        command
     }
 
     /// Waits until the hook ended; one that takes too long is killed, with all that it started in its process group.

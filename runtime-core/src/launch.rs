@@ -241,6 +241,17 @@ pub(crate) fn step_error(plan: &Plan, report: Report) -> Error {
     if let Some(error) = program_error(plan, &step, &cause) {
         return error.at(origin.to_string());
     }
+    if let Step::MountNew {
+        fstype,
+        strict: true,
+        ..
+    } = &step
+        && report.operation == Operation::CheckTarget
+    {
+        let fstype = fstype.0.to_string_lossy();
+        let problem = format!("filesystem {fstype:?} must be mounted on ordinary directory");
+        return Error::io(ErrorKind::Setup, problem, cause).at(origin.to_string());
+    }
     let mut attempt = plan::describe(plan, &step);
     if report.operation != Operation::Whole {
         attempt = format!("{attempt}: {}", report.operation);
@@ -270,8 +281,10 @@ fn program_error(plan: &Plan, step: &Step<'_>, cause: &io::Error) -> Option<Erro
         },
         _ => return None,
     };
-    Some(Error::new(
-        ErrorKind::Program,
-        format!("exec: {name:?}: {reason}"),
-    ))
+    let message = match step {
+        // Found, and then refused by the kernel: engines know that from the first by the missing colon.
+        Step::Execute => format!("exec {name}: {reason}"),
+        _ => format!("exec: {name:?}: {reason}"),
+    };
+    Some(Error::new(ErrorKind::Program, message))
 }

@@ -254,7 +254,10 @@ pub(crate) fn set_time_offsets(plan: &mut Builder<'_>) -> Result<()> {
     }
     unshare(plan, NEWTIME);
     let offsets = plan.linux().and_then(|linux| linux.time_offsets().as_ref());
-    for (clock, offset) in offsets.into_iter().flatten() {
+    // A map has no order, and the same configuration gives the same plan.
+    let mut offsets: Vec<_> = offsets.into_iter().flatten().collect();
+    offsets.sort_by_key(|(clock, _)| *clock);
+    for (clock, offset) in offsets {
         let pointer = format!("/linux/timeOffsets/{clock}");
         if !matches!(clock.as_str(), "monotonic" | "boottime") {
             return Err(Error::config(

@@ -34,6 +34,10 @@ pub(crate) fn mask(plan: &mut Builder<'_>) -> Result<()> {
         Source::NullDevice,
     )?;
     for (number, path) in paths.iter().enumerate() {
+        let is_masked = paths.iter().take(number).any(|earlier| earlier == path);
+        if is_masked {
+            continue;
+        }
         let pointer = format!("/linux/maskedPaths/{number}");
         let path = c_string(&pointer, absolute(&pointer, path)?)?;
         plan.step(

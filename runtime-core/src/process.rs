@@ -100,16 +100,15 @@ pub(crate) fn arguments(plan: &mut Builder<'_>, process: &Process) -> Result<()>
     plan.plan.arguments = listed.collect::<Result<_>>()?;
     let given = process.env().as_deref().unwrap_or_default();
     plan.plan.environment = environment(given, "/process/env", &plan.options.extra_environment)?;
-    if let Some(home) = &plan.options.home
-        && !plan
-            .plan
-            .environment
+    if let Some(home) = &plan.options.home {
+        let environment = &mut plan.plan.environment;
+        environment.retain(|variable| variable.as_bytes() != b"HOME=");
+        if !environment
             .iter()
             .any(|variable| variable.as_bytes().starts_with(b"HOME="))
-    {
-        plan.plan
-            .environment
-            .push(c_string("", format!("HOME={home}"))?);
+        {
+            environment.push(c_string("", format!("HOME={home}"))?);
+        }
     }
     Ok(())
 }
@@ -140,18 +139,28 @@ pub(crate) fn environment(given: &[String], list: &str, extra: &[String]) -> Res
 }
 
 /// Sets the umask, 0022 where none is given.
-pub(crate) fn umask(plan: &mut Builder<'_>, process: &Process) {
+pub(crate) fn umask(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     let (origin, mask) = match process.user().umask() {
         Some(mask) => (pointer("/process/user/umask"), mask),
         None => (Origin::Default("umask"), 0o022),
     };
-    plan.step(origin, &Step::SetUmask { mask: mask & 0o777 });
+    if mask > 0o777 {
+        let problem = format!("{mask:#o} has more than permission bits (0777)");
+        return Err(Error::config("/process/user/umask", problem));
+    }
+    plan.step(origin, &Step::SetUmask { mask });
+    Ok(())
 }
 
 /// Changes the user. In a user namespace whose maker may not call setgroups(2) the groups stay.
-pub(crate) fn user(plan: &mut Builder<'_>, process: &Process) {
+pub(crate) fn user(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     let user = process.user();
+    check_id("/process/user/uid", user.uid())?;
+    check_id("/process/user/gid", user.gid())?;
     let groups = user.additional_gids().as_deref().unwrap_or_default();
+    for (number, gid) in groups.iter().enumerate() {
+        check_id(&format!("/process/user/additionalGids/{number}"), *gid)?;
+    }
     let groups: Vec<u8> = groups.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
     let denied = plan.facts.uid != 0 && groups.is_empty();
     let groups = (!denied).then(|| Numbers::new(&groups));
@@ -161,6 +170,18 @@ pub(crate) fn user(plan: &mut Builder<'_>, process: &Process) {
         groups,
     };
     plan.step(pointer("/process/user"), &step);
+    Ok(())
+}
+
+/// The kernel takes -1 for "as it is" wherever it takes an id: nobody may have it, least of all root's in its place.
+pub(crate) fn check_id(pointer: &str, id: u32) -> Result<()> {
+    if id == u32::MAX {
+        return Err(Error::config(
+            pointer,
+            format!("{id} is no id: the kernel takes it for -1"),
+        ));
+    }
+    Ok(())
 }
 
 /// Looks the program up: as given where it has a slash, otherwise in the directories of the container's PATH.

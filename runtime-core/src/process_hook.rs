@@ -28,6 +28,11 @@ pub(crate) struct Place<'a> {
 impl Place<'_> {
     /// Runs the hook there, with the container's state on its standard input.
     pub(crate) fn run(&self, hook: &Hook<'_>, state: &[u8]) -> Result<()> {
+        let run = self.run_to_end(hook, state);
+        run.map_err(|error| error.context(hook.attempt()))
+    }
+
+    fn run_to_end(&self, hook: &Hook<'_>, state: &[u8]) -> Result<()> {
         let streams = Streams::new(state)?;
         let init = self
             .start(hook, &streams)

@@ -1,6 +1,6 @@
 //! What the embedded init is: a static program that starts at an address of its own, and holds nothing that could
 //! panic. Its ELF file is read by hand (elf(5)): the few fields that matter need no crate.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -81,7 +81,7 @@ fn allocate(stop: &AtomicBool, count: &AtomicU64) {
 
 #[test]
 fn sixteen_threads_make_containers_at_once_and_the_process_stays_as_it_was() {
-    let Some(place) = Place::new() else { return };
+    let Some(place) = Place::alone() else { return };
     life(&place, "warm-up", 1);
     let before = ProcessState::now();
     thread::scope(|scope| {
@@ -104,7 +104,7 @@ fn sixteen_threads_make_containers_at_once_and_the_process_stays_as_it_was() {
 
 #[test]
 fn a_tokio_runtime_makes_containers_while_64_threads_allocate_all_the_while() {
-    let Some(place) = Place::new() else { return };
+    let Some(place) = Place::alone() else { return };
     life(&place, "warm-up", 1);
     let before = ProcessState::now();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -143,7 +143,7 @@ fn a_tokio_runtime_makes_containers_while_64_threads_allocate_all_the_while() {
 
 #[test]
 fn pipes_given_as_descriptors_get_what_the_container_prints() {
-    let Some(place) = Place::new() else { return };
+    let Some(place) = Place::alone() else { return };
     let (output, output_end) = std::io::pipe().unwrap();
     let (errors, errors_end) = std::io::pipe().unwrap();
     let script = "echo on the output; echo on the errors >&2; exit 7";
@@ -159,7 +159,7 @@ fn pipes_given_as_descriptors_get_what_the_container_prints() {
 
 #[test]
 fn a_process_put_into_a_container_has_streams_of_its_own() {
-    let Some(place) = Place::new() else { return };
+    let Some(place) = Place::alone() else { return };
     let spec = place.spec("tenant", &["/bin/busybox", "sleep", "1000"]);
     let container = place.builder("tenant", spec).run().unwrap();
     let (output, output_end) = std::io::pipe().unwrap();
@@ -175,7 +175,7 @@ fn a_process_put_into_a_container_has_streams_of_its_own() {
 
 #[test]
 fn the_terminal_of_a_container_is_its_callers_to_take_once() {
-    let Some(place) = Place::new() else { return };
+    let Some(place) = Place::alone() else { return };
     let script = "test -t 0 && test -t 1 && test -t 2 && echo a terminal";
     let mut spec = place.spec("terminal", &["/bin/busybox", "sh", "-c", script]);
     spec.process_mut()
@@ -199,7 +199,7 @@ fn the_terminal_of_a_container_is_its_callers_to_take_once() {
 
 #[test]
 fn a_configuration_in_memory_needs_no_file_and_is_kept_with_the_container() {
-    let Some(place) = Place::new() else { return };
+    let Some(place) = Place::alone() else { return };
     let spec = place.spec("memory", &["/bin/busybox", "true"]);
     let bundle = Bundle::from_spec(place.bundle(), spec.clone()).unwrap();
     assert!(!place.bundle().join("config.json").exists());
@@ -227,7 +227,7 @@ fn refused(place: &Place, spec: Spec, kind: ErrorKind, origin: &str, message: &s
 
 #[test]
 fn a_program_that_cannot_be_executed_is_an_error_of_its_own_kind() {
-    let Some(place) = Place::new() else { return };
+    let Some(place) = Place::alone() else { return };
     let cases = [
         ("no-such-program", "executable file not found in $PATH"),
         ("/no/such/program", "no such file or directory"),
@@ -241,7 +241,7 @@ fn a_program_that_cannot_be_executed_is_an_error_of_its_own_kind() {
 
 #[test]
 fn what_a_configuration_asks_for_in_vain_is_named_by_its_pointer() {
-    let Some(place) = Place::new() else { return };
+    let Some(place) = Place::alone() else { return };
     let spec = || place.spec("refused", &["/bin/busybox", "true"]);
 
     let mut relative = spec();
@@ -285,7 +285,7 @@ fn what_a_configuration_asks_for_in_vain_is_named_by_its_pointer() {
 
 #[test]
 fn an_operation_in_the_wrong_state_is_an_error_of_its_own_kind() {
-    let Some(place) = Place::new() else { return };
+    let Some(place) = Place::alone() else { return };
     let spec = || place.spec("once", &["/bin/busybox", "sleep", "1000"]);
     let kind = |error: runtime_core::Error| error.kind();
     let load = |id| Container::load(place.state_root(), id).map(drop);

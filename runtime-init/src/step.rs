@@ -119,6 +119,8 @@ pub enum Step<'a> {
     ChownStdio { uid: u32 },
     /// pivot_root(2) into the root, and detach what was there.
     PivotRoot,
+    /// Detach the mount at this path of the host, in the container's mount namespace alone.
+    Detach { path: Text<'a> },
     /// Move the root over `/` and chroot(2) into it, for hosts whose root cannot be pivoted (initramfs).
     MoveRoot,
     /// chroot(2) alone, for a container without a mount namespace.

@@ -66,6 +66,8 @@ struct Parsed {
     fstype: String,
     attributes: Attributes,
     propagation: Vec<u32>,
+    /// Whether an option changes an attribute of this mount alone.
+    has_attributes: bool,
     /// The file system's own options, and flags of its superblock.
     data: Vec<String>,
 }
@@ -78,12 +80,13 @@ impl Parsed {
             "bind" => Kind::Bind { recursive: true },
             _ => Kind::New,
         };
-        let (attributes, propagation, data) = Default::default();
+        let (attributes, propagation, data, has_attributes) = Default::default();
         let mut parsed = Parsed {
             kind,
             fstype,
             attributes,
             propagation,
+            has_attributes,
             data,
         };
         for (number, option) in mount
@@ -117,7 +120,8 @@ impl Parsed {
         let attributes = &mut self.attributes;
         match options::effect(option) {
             Some(Effect::Attributes { set, clear }) => {
-                change(&mut attributes.set, &mut attributes.clear, (set, clear))
+                self.has_attributes = true;
+                change(&mut attributes.set, &mut attributes.clear, (set, clear));
             }
             Some(Effect::Recursive { set, clear }) => {
                 change(
@@ -153,11 +157,9 @@ impl Parsed {
 /// Where the mount goes; a relative destination is relative to the root.
 fn destination(pointer: &str, mount: &Mount) -> Result<CString> {
     let path = mount.destination();
-    if path.as_os_str().is_empty() {
-        return Err(Error::config(
-            format!("{pointer}/destination"),
-            "a mount needs a destination",
-        ));
+    if components(path).is_some_and(|components| components.is_empty()) {
+        let problem = "a mount needs a destination below the root";
+        return Err(Error::config(format!("{pointer}/destination"), problem));
     }
     let absolute = Path::new("/").join(path);
     c_string(
@@ -189,16 +191,22 @@ fn check_target(pointer: &str, destination: &Path, parsed: &Parsed) -> Result<()
 
 /// What follows /proc in a path; nothing when it leads elsewhere.
 fn below_proc(destination: &Path) -> Option<String> {
-    let mut components: Vec<&str> = Vec::new();
-    for component in destination.components() {
+    let components = components(destination)?;
+    let (first, rest) = components.split_first()?;
+    (*first == "proc").then(|| rest.join("/"))
+}
+
+/// The names in a path, without `.` and `..`; nothing when one is not UTF-8.
+fn components(path: &Path) -> Option<Vec<&str>> {
+    let mut components = Vec::new();
+    for component in path.components() {
         match component {
             Component::Normal(name) => components.push(name.to_str()?),
             Component::ParentDir => drop(components.pop()),
             _ => {}
         }
     }
-    let (first, rest) = components.split_first()?;
-    (*first == "proc").then(|| rest.join("/"))
+    Some(components)
 }
 
 fn bind(
@@ -223,7 +231,7 @@ fn bind(
     let source = Source::Tree {
         path: plan.options.bundle.join(source),
         recursive,
-        attributes: parsed.attributes,
+        attributes: bind_attributes(parsed),
         propagation: root::bind_propagation(plan, &parsed.propagation)?,
         must_be_proc: below_proc(mount.destination()).is_some_and(|inside| inside.is_empty()),
     };
@@ -236,6 +244,16 @@ fn bind(
         },
     );
     Ok(())
+}
+
+/// A bind mount has its source's attributes, but for one with options: that has what they say, and the access time's
+/// alone unless they name it.
+fn bind_attributes(parsed: &Parsed) -> Attributes {
+    let mut attributes = parsed.attributes;
+    if parsed.has_attributes {
+        attributes.clear |= options::BIND_ATTRIBUTES & !attributes.set;
+    }
+    attributes
 }
 
 fn new(
@@ -260,11 +278,18 @@ fn new(
     let keep_mode =
         parsed.fstype == "tmpfs" && !parsed.data.iter().any(|option| option.starts_with("mode="));
     let fstype = c_string(&format!("{pointer}/type"), parsed.fstype.as_str())?;
-    let options = text_list(options.iter().map(CString::as_c_str));
+    let data = text_list(options.iter().map(CString::as_c_str));
+    // What is made inside a tmpfs, devices for one, comes before it is read-only.
+    let mut attributes = parsed.attributes();
+    if parsed.fstype == "tmpfs" && attributes & options::RDONLY != 0 {
+        attributes &= !options::RDONLY;
+        plan.read_only_later
+            .push((pointer.to_owned(), target.clone()));
+    }
     let step = Step::MountNew {
         fstype: Text(&fstype),
-        options: TextList::new(&options),
-        attributes: parsed.attributes(),
+        options: TextList::new(&data),
+        attributes,
         propagation: parsed.propagation(),
         target: Text(target),
         strict: matches!(parsed.fstype.as_str(), "proc" | "sysfs"),

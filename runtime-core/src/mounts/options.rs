@@ -33,6 +33,9 @@ const STRICTATIME: u64 = 0x20;
 const NODIRATIME: u64 = 0x80;
 const NOSYMFOLLOW: u64 = 0x20_0000;
 
+/// What a bind mount with any option of this kind has exactly as the options say, whatever its source has.
+pub(crate) const BIND_ATTRIBUTES: u64 = RDONLY | NOSUID | NODEV | NOEXEC | NODIRATIME | NOSYMFOLLOW;
+
 pub(crate) const MS_REC: u32 = 0x4000;
 pub(crate) const MS_UNBINDABLE: u32 = 1 << 17;
 pub(crate) const MS_PRIVATE: u32 = 1 << 18;
@@ -84,7 +87,7 @@ const fn ratime(bits: u64) -> Effect {
 /// Every option that is not the file system's own, sorted by name.
 const OPTIONS: &[(&str, Effect)] = &[
     ("async", Superblock("async")),
-    ("atime", clear(ATIME)),
+    ("atime", Attributes { set: 0, clear: 0 }),
     ("bind", Bind(false)),
     ("defaults", Nothing),
     ("dev", clear(NODEV)),
@@ -103,8 +106,8 @@ const OPTIONS: &[(&str, Effect)] = &[
     ("noiversion", Nothing),
     ("nolazytime", Superblock("nolazytime")),
     ("nomand", Superblock("nomand")),
-    ("norelatime", clear(ATIME)),
-    ("nostrictatime", clear(ATIME)),
+    ("norelatime", Attributes { set: 0, clear: 0 }),
+    ("nostrictatime", Attributes { set: 0, clear: 0 }),
     ("nosuid", set(NOSUID)),
     ("nosymfollow", set(NOSYMFOLLOW)),
     ("private", Propagation(MS_PRIVATE)),

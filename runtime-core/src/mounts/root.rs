@@ -1,5 +1,7 @@
 //! `root` and `linux.rootfsPropagation`: the container's root file system.
 
+use std::path::PathBuf;
+
 use oci_spec::runtime::Root;
 use runtime_init::{Step, Text};
 
@@ -19,6 +21,9 @@ pub(crate) fn attach(plan: &mut Builder<'_>) -> Result<()> {
     if !Namespaces::of(plan)?.has(NEWNS) {
         let problem = "a container without a mount namespace of its own is not supported: its root would be mounted on the host";
         return Err(Error::new(ErrorKind::Unsupported, problem).at("/linux/namespaces"));
+    }
+    if root.path().as_os_str().is_empty() {
+        return Err(Error::config("/root/path", "the root has no path"));
     }
     let path = plan.options.bundle.join(root.path());
     let propagation = propagation(plan)?;
@@ -112,6 +117,9 @@ pub(super) fn bind_propagation(plan: &Builder<'_>, asked: &[u32]) -> Result<Vec<
 
 /// Makes the container's root the root.
 pub(crate) fn change(plan: &mut Builder<'_>) -> Result<()> {
+    if plan.options.no_pivot {
+        detach_kernel_mounts(plan)?;
+    }
     let step = if plan.options.no_pivot {
         Step::MoveRoot
     } else {
@@ -121,8 +129,34 @@ pub(crate) fn change(plan: &mut Builder<'_>) -> Result<()> {
     set_last_propagation(plan, |flags| flags & MS_UNBINDABLE == 0)
 }
 
+/// Below a root that was moved over `/` the host's mounts remain. Nobody sees them, but the kernel takes a procfs that
+/// nothing covers there for leave to mount another one, without the container's masks, in a new user namespace.
+fn detach_kernel_mounts(plan: &mut Builder<'_>) -> Result<()> {
+    let root = plan
+        .spec
+        .root()
+        .as_ref()
+        .map(|root| plan.options.bundle.join(root.path()));
+    let outside = |path: &&PathBuf| !root.as_ref().is_some_and(|root| path.starts_with(root));
+    for path in plan.facts.kernel_mounts.iter().filter(outside) {
+        let path = c_string("/root", path.as_os_str().as_encoded_bytes())?;
+        plan.step(Origin::Default("root"), &Step::Detach { path: Text(&path) });
+    }
+    Ok(())
+}
+
 /// `root.readonly`, and an unbindable root: from here on nothing is made or bound in it.
 pub(crate) fn finish(plan: &mut Builder<'_>) -> Result<()> {
+    for (origin, target) in std::mem::take(&mut plan.read_only_later) {
+        let step = Step::SetMountAttributes {
+            target: Text(&target),
+            set: options::RDONLY,
+            clear: 0,
+            propagation: 0,
+            recursive: false,
+        };
+        plan.step(origin, &step);
+    }
     set_last_propagation(plan, |flags| flags & MS_UNBINDABLE != 0)?;
     if plan
         .spec

@@ -51,6 +51,8 @@ pub(crate) struct Builder<'a> {
     pub(crate) facts: &'a HostFacts,
     pub(crate) options: &'a Options,
     pub(crate) plan: Plan,
+    /// Mounts that become read-only once all is made in them, with what asked for them.
+    pub(crate) read_only_later: Vec<(String, CString)>,
 }
 
 impl<'a> Builder<'a> {
@@ -74,6 +76,7 @@ impl<'a> Builder<'a> {
             facts,
             options,
             plan,
+            read_only_later: Vec::new(),
         }
     }
 

@@ -112,11 +112,11 @@ fn run_user_process(
     in_user_namespace: bool,
 ) -> Result<()> {
     process::arguments(plan, process)?;
-    process::umask(plan, process);
+    process::umask(plan, process)?;
     console::chown_stdio(plan, process);
     rlimits::all(plan, process, in_user_namespace)?;
     capabilities::limit_bounding_set(plan, process)?;
-    process::user(plan, process);
+    process::user(plan, process)?;
     process::change_directory(plan, process)?;
 
     let restricted = process.no_new_privileges().unwrap_or(false);

@@ -19,19 +19,20 @@ pub(super) fn join_cgroup(plan: &mut Builder<'_>) -> Result<()> {
 pub(super) fn join_existing_cgroup(plan: &mut Builder<'_>, hierarchies: usize) -> Result<()> {
     let mut first = None;
     for hierarchy in 0..hierarchies {
-        let slot = plan.slot(
-            pointer("/linux/cgroupsPath"),
-            Source::CgroupTasks { hierarchy },
-        )?;
+        let slot = plan.slot(origin(plan), Source::CgroupTasks { hierarchy })?;
         first.get_or_insert(slot);
     }
     if let (Some(first), Ok(count)) = (first, u16::try_from(hierarchies)) {
-        plan.step(
-            pointer("/linux/cgroupsPath"),
-            &Step::JoinCgroups { first, count },
-        );
+        plan.step(origin(plan), &Step::JoinCgroups { first, count });
     }
     Ok(())
+}
+
+fn origin(plan: &Builder<'_>) -> Origin {
+    let path = plan.linux().and_then(|linux| linux.cgroups_path().as_ref());
+    path.map_or(Origin::Default("cgroupsPath"), |_| {
+        pointer("/linux/cgroupsPath")
+    })
 }
 
 /// Loads the seccomp filter.

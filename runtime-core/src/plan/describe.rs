@@ -67,6 +67,7 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
             let (major, minor) = (rustix::fs::major(*device), rustix::fs::minor(*device));
             format!("make device {} ({mode:06o} {major}:{minor})", text(path))
         }
+        Step::Detach { path } => format!("detach the host's {}", text(path)),
         Step::Mask { path, .. } => format!("mask {}", text(path)),
         Step::MakeReadonly { path } => format!("make {} read-only", text(path)),
         Step::WriteProc { path, value } => {

@@ -36,7 +36,7 @@ impl Deref for Alone {
 
 impl Place {
     /// A bundle with busybox as its root file system; none, and a word why, where containers cannot be made.
-    pub(crate) fn new() -> Option<Alone> {
+    pub(crate) fn alone() -> Option<Alone> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let busybox = Path::new("/bin/busybox");

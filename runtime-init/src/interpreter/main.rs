@@ -181,6 +181,7 @@ impl Interpreter {
             ),
             Step::ChownStdio { uid } => console::chown_stdio(uid),
             Step::PivotRoot => mounts::pivot_root(self.root()?),
+            Step::Detach { path } => mounts::detach(path.0),
             Step::MoveRoot => mounts::move_root(self.root()?),
             Step::Chroot => mounts::chroot(self.root()?),
             Step::Mask { path, null } => {

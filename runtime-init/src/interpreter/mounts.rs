@@ -58,13 +58,15 @@ pub(crate) struct NewMount {
 
 impl NewMount {
     pub(crate) fn mount(&self, root: BorrowedFd<'_>, target: &CStr) -> Outcome {
+        // A directory that is made for the mount has no mode to keep.
+        let keep_mode = self.keep_mode && root::open(root, target).is_ok();
         let target = self.open_target(root, target)?;
         let filesystem =
             fsopen(self.fstype, FsOpenFlags::FSOPEN_CLOEXEC).during(Operation::OpenFilesystem)?;
         for option in self.options.iter() {
             configure(filesystem.as_fd(), option).during(Operation::Configure)?;
         }
-        if self.keep_mode {
+        if keep_mode {
             let mode = fstat(&target).during(Operation::CheckTarget)?.st_mode;
             let mode = OctalMode::new(mode);
             fsconfig_set_string(&filesystem, c"mode", mode.text()).during(Operation::Configure)?;
@@ -244,6 +246,15 @@ pub(crate) fn pivot_root(root: BorrowedFd<'_>) -> Outcome {
 fn open_old_root() -> Result<OwnedFd, Fault> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(CWD, c"/", flags, Mode::empty()).during(Operation::Open)
+}
+
+/// Takes a mount of the host's out of the container's mount namespace; one that went with another is gone already.
+pub(crate) fn detach(path: &CStr) -> Outcome {
+    let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    match mount_change(path, slave).and_then(|()| unmount(path, UnmountFlags::DETACH)) {
+        Err(Errno::NOENT | Errno::INVAL) => Ok(()),
+        answer => answer.during(Operation::Whole),
+    }
 }
 
 /// For a root that cannot be pivoted: the new one is moved over it.

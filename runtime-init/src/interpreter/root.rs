@@ -6,7 +6,7 @@ use core::ffi::CStr;
 
 use runtime_init::{Fault, Operation};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat, openat2};
 use rustix::io::Errno;
 
 use crate::During;
@@ -102,15 +102,23 @@ pub(crate) fn make_directory(
     }
 }
 
+/// Makes a file; where a dangling symbolic link is in its place, the file that the link is to.
 fn make_file(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Fault> {
-    let (parent, name) = open_parent(root, path)?;
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match rustix::fs::openat(parent.as_fd(), name, flags, Mode::from_bits_truncate(0o644)) {
-        // Someone was faster, or it is a dangling link; the resolution below decides.
-        Ok(_) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(fault(Operation::MakeTarget, errno)),
+    let mut path = Buffer::new(path)?;
+    for _ in 0..MAX_LINKS {
+        let (parent, name) = open_parent(root, path.text()?)?;
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(parent.as_fd(), name, flags, Mode::from_bits_truncate(0o644)) {
+            Ok(_) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(fault(Operation::MakeTarget, errno)),
+        }
+        match open(root, path.text()?) {
+            Err(Errno::NOENT) => path = path.follow(parent.as_fd(), path.last_component())?,
+            answer => return answer.during(Operation::MakeTarget),
+        }
     }
-    open(root, path).during(Operation::MakeTarget)
+    Err(fault(Operation::MakeTarget, Errno::LOOP))
 }
 
 /// The directory that holds the path's last component, made where it is missing, and that component.
@@ -239,6 +247,15 @@ impl Buffer {
             start,
             length.map_or(self.length, |length| start.wrapping_add(length)),
         ))
+    }
+
+    /// Where the last component starts.
+    fn last_component(&self) -> usize {
+        let bytes = self.bytes.get(..self.length).unwrap_or_default();
+        bytes
+            .iter()
+            .rposition(|&byte| byte == b'/')
+            .map_or(0, |slash| slash.wrapping_add(1))
     }
 
     /// Ends the string at `at`; gives the byte that was there.
