@@ -58,7 +58,6 @@ fn process() -> Value {
             "bounding": CAPABILITIES,
             "effective": CAPABILITIES,
             "permitted": CAPABILITIES,
-            "ambient": CAPABILITIES,
         },
         "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
         "noNewPrivileges": true,

@@ -327,3 +327,18 @@ fn exec_starts_with_signals_as_after_boot_whatever_its_caller_did_to_them() {
     let report = Report::parse(&run(&mut command).ok());
     assert_eq!(report.status("SigBlk"), "0000000000000000");
 }
+
+#[test]
+fn exec_of_a_process_that_asks_for_what_is_not_there_is_refused() {
+    if !runtime().is_bareboat() {
+        return;
+    }
+    let container = running(|_| {});
+    let process = json!({
+        "args": ["true"], "cwd": "/", "user": {"uid": 0, "gid": 0},
+        "scheduler": {"policy": "SCHED_BATCH"},
+    });
+    let file = container.file("process.json", &process.to_string());
+    let mut command = container.subcommand(["exec", "--process"]);
+    let _ = run(command.arg(file).arg(&container.id)).refused(&["/process/scheduler"]);
+}

@@ -194,6 +194,14 @@ impl Container {
             _ => return Err(self.state_error("cannot start an already running container")),
         }
         let started = container.go(&directory);
+        // An earlier start was killed when it had said go and not yet taken the socket away.
+        if started
+            .as_ref()
+            .is_err_and(|error| error.errno() == Some(libc::ECONNREFUSED))
+        {
+            directory.forget_start();
+            return Err(self.state_error("cannot start an already running container"));
+        }
         if started.is_err() {
             let _ = container.signal_init(libc::SIGKILL);
         }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use oci_spec::runtime::{Hook as SpecHook, Hooks, Spec};
-use runtime_init::{Rendezvous, Step, TextList};
+use runtime_init::{Rendezvous, Step, Text, TextList};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
@@ -152,6 +152,28 @@ impl Hook<'_> {
 
     pub(crate) fn origin(&self) -> Origin {
         Origin::Pointer(self.pointer.clone())
+    }
+
+    /// A hook that runs where the container's process is about to is under the same filter.
+    pub(crate) fn is_confined(&self) -> bool {
+        self.kind == Kind::StartContainer
+    }
+
+    /// Before the root is changed the working directory is where it lies on the host: nothing that a hook does to a
+    /// relative path is done to the host's root.
+    pub(crate) fn change_directory(&self, plan: &mut Builder<'_>) -> Result<()> {
+        let Some(root) = plan
+            .spec
+            .root()
+            .as_ref()
+            .filter(|_| self.kind == Kind::CreateContainer)
+        else {
+            return Ok(());
+        };
+        let path = plan.options.bundle.join(root.path());
+        let path = c_string("/root/path", path.as_os_str().as_encoded_bytes())?;
+        plan.step(self.origin(), &Step::ChangeDirectory { path: Text(&path) });
+        Ok(())
     }
 
     /// Puts the program into a plan for the container's namespaces.

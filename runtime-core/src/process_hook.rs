@@ -12,6 +12,7 @@ use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::facts::HostFacts;
 use crate::hooks::{Hook, Streams};
 use crate::launch::{Handover, Init, Progress};
+use crate::plan::Options;
 use crate::state::Record;
 use crate::{plan, sources, sys};
 
@@ -58,10 +59,16 @@ impl Place<'_> {
             .cgroup
             .as_ref()
             .map_or(0, |cgroup| cgroup.task_file_count());
+        let options = Options {
+            id: self.record.id.clone(),
+            bundle: self.record.bundle.clone(),
+            ..Options::default()
+        };
         let plan = plan::hook(
             self.spec,
             hook,
             self.facts,
+            &options,
             hierarchies,
             self.record.namespaces,
         )?;

@@ -8,6 +8,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, openat};
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::mounts::options;
 use crate::plan::{Attributes, Origin, Plan, Source};
 use crate::sys;
 
@@ -107,7 +108,12 @@ fn check_proc(tree: OwnedFd, must_be_proc: bool) -> io::Result<OwnedFd> {
 }
 
 fn null_device() -> io::Result<OwnedFd> {
-    let tree = tree(Path::new("/dev/null"), false, &Attributes::default(), &[])?;
+    // The inode is the host's: nobody in the container may change its mode or owner.
+    let attributes = Attributes {
+        set: options::RDONLY | options::NOSUID | options::NOEXEC,
+        ..Attributes::default()
+    };
+    let tree = tree(Path::new("/dev/null"), false, &attributes, &[])?;
     let status = fstat(&tree)?;
     let device = (
         rustix::fs::major(status.st_rdev),

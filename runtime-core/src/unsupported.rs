@@ -1,34 +1,50 @@
 //! What the specification has for Linux and this version does not: each is refused by name, never ignored. Sections for
 //! other platforms say nothing to this one (config.md, "Platform-specific configuration").
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Linux, Process, Spec};
 
 use crate::error::{Error, ErrorKind, Result};
 
 /// Refuses a configuration that asks for any of it.
 pub(crate) fn check(spec: &Spec) -> Result<()> {
-    for (pointer, asked) in process(spec).into_iter().chain(linux(spec)) {
-        if asked {
-            return Err(
-                Error::new(ErrorKind::Unsupported, "not supported by this version").at(pointer),
-            );
+    if let Some(process) = spec.process() {
+        check_process(process)?;
+    }
+    spec.linux()
+        .as_ref()
+        .map_or(Ok(()), |linux| refuse(&of_linux(linux)))
+}
+
+/// Refuses a process that asks for any of it.
+pub(crate) fn check_process(process: &Process) -> Result<()> {
+    refuse(&of_process(process))
+}
+
+fn refuse(asked: &[(&'static str, bool)]) -> Result<()> {
+    match asked.iter().find(|(_, asked)| *asked) {
+        None => Ok(()),
+        Some((pointer, _)) => {
+            let problem = "not supported by this version";
+            Err(Error::new(ErrorKind::Unsupported, problem).at(*pointer))
         }
     }
-    Ok(())
 }
 
 fn named(text: Option<&String>) -> bool {
     text.is_some_and(|text| !text.is_empty())
 }
 
-fn process(spec: &Spec) -> Vec<(&'static str, bool)> {
-    let Some(process) = spec.process() else {
-        return Vec::new();
-    };
+fn of_process(process: &Process) -> Vec<(&'static str, bool)> {
     vec![
         (
             "/process/apparmorProfile",
-            named(process.apparmor_profile().as_ref()),
+            // "unconfined" is what a process is that nobody confines.
+            named(
+                process
+                    .apparmor_profile()
+                    .as_ref()
+                    .filter(|profile| *profile != "unconfined"),
+            ),
         ),
         (
             "/process/selinuxLabel",
@@ -43,10 +59,7 @@ fn process(spec: &Spec) -> Vec<(&'static str, bool)> {
     ]
 }
 
-fn linux(spec: &Spec) -> Vec<(&'static str, bool)> {
-    let Some(linux) = spec.linux() else {
-        return Vec::new();
-    };
+fn of_linux(linux: &Linux) -> Vec<(&'static str, bool)> {
     vec![
         ("/linux/mountLabel", named(linux.mount_label().as_ref())),
         ("/linux/intelRdt", linux.intel_rdt().is_some()),

@@ -74,6 +74,7 @@ pub(crate) fn tenant(
     cgroup: usize,
     namespaces: u32,
 ) -> Result<Plan> {
+    unsupported::check_process(process)?;
     let mut builder = Builder::new(spec, facts, options);
     let plan = &mut builder;
     confinement::join_existing_cgroup(plan, cgroup)?;
@@ -89,17 +90,21 @@ pub(crate) fn hook(
     spec: &Spec,
     hook: &hooks::Hook,
     facts: &HostFacts,
+    options: &Options,
     cgroup: usize,
     namespaces: u32,
 ) -> Result<Plan> {
-    let options = Options::default();
-    let mut builder = Builder::new(spec, facts, &options);
+    let mut builder = Builder::new(spec, facts, options);
     let plan = &mut builder;
     confinement::join_existing_cgroup(plan, cgroup)?;
     namespaces::enter_running(plan, namespaces)?;
     process::isolate_tenant(plan, None);
+    hook.change_directory(plan)?;
     hook.arguments(plan)?;
     plan.step(hook.origin(), &Step::Wait(Rendezvous::Ready));
+    if hook.is_confined() {
+        confinement::load_seccomp(plan)?;
+    }
     plan.step(hook.origin(), &Step::Execute);
     Ok(builder.plan)
 }

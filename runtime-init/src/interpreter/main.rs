@@ -31,6 +31,8 @@ struct Interpreter {
     masks: mounts::Masks,
     /// What [`Step::Execute`] executes.
     program: Option<&'static core::ffi::CStr>,
+    /// Whether execve(2) closes all that the runtime handed over.
+    closes_on_exec: bool,
 }
 
 type Outcome = Result<(), Fault>;
@@ -61,6 +63,7 @@ fn main(start: sys::Start) -> ! {
         proc: None,
         masks: mounts::Masks::default(),
         program: None,
+        closes_on_exec: false,
     };
     if let Err((step, fault)) = interpreter.run() {
         interpreter.control.failed(step, fault);
@@ -219,9 +222,7 @@ impl Interpreter {
             Step::SetNoNewPrivileges => rustix::thread::set_no_new_privs(true).during(Whole),
             Step::FindProgram { candidates } => self.find_program(candidates),
             Step::AwaitStart { listener } => self.await_start(listener),
-            Step::LoadSeccomp { flags, program } => {
-                sys::load_seccomp(flags, program.0).during(Whole)
-            }
+            Step::LoadSeccomp { flags, program } => self.load_seccomp(flags, program.0),
             Step::Execute => self.exec(),
         }
     }
@@ -280,11 +281,25 @@ impl Interpreter {
         Ok(())
     }
 
-    fn exec(&self) -> Outcome {
+    /// The filter may refuse what the init still has to do, so that is as little as can be: what else is due is done now.
+    fn load_seccomp(&mut self, flags: u32, program: &[u8]) -> Outcome {
+        self.close_on_exec()?;
+        sys::load_seccomp(flags, program).during(Operation::Whole)
+    }
+
+    fn close_on_exec(&mut self) -> Outcome {
+        if !self.closes_on_exec {
+            sys::close_on_exec_from(self.start.plan()).during(Operation::Open)?;
+            self.closes_on_exec = true;
+        }
+        Ok(())
+    }
+
+    fn exec(&mut self) -> Outcome {
         let program = self
             .program
             .ok_or(control::fault(Operation::Whole, Errno::NOENT))?;
-        sys::close_on_exec_from(self.start.plan()).during(Operation::Open)?;
+        self.close_on_exec()?;
         Err(self.start.execve(program)).during(Operation::Whole)
     }
 }
