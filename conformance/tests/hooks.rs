@@ -325,3 +325,15 @@ fn a_network_hook_finds_the_namespace_by_the_pid_in_the_state() {
     let report = container.report();
     assert_eq!(container.read("net").trim(), report.namespaces["net"]);
 }
+
+#[test]
+fn what_a_create_container_hook_does_to_a_relative_path_is_done_to_the_root() {
+    let container = Container::with_path(|config, _| {
+        config
+            .push("/hooks/createContainer", hook("echo here > ./made-by-hook"))
+            .set("/root/readonly", json!(false))
+            .shell("cat /made-by-hook");
+    });
+    assert_eq!(container.run().ok().stdout, "here\n");
+    assert!(!std::path::Path::new("/made-by-hook").exists());
+}

@@ -84,3 +84,19 @@ fn a_readonly_path_keeps_the_flags_of_its_mount() {
         );
     }
 }
+
+#[test]
+fn the_owner_and_mode_of_what_hides_a_file_cannot_be_changed() {
+    if conformance::runtime::runtime()
+        .departs("runc", "hides files behind the container's own null device")
+    {
+        return;
+    }
+    let script = "chmod 666 /proc/keys 2>/dev/null && echo changed || echo kept";
+    let text = output_of(script, |config| {
+        for set in ["bounding", "effective", "permitted"] {
+            config.push(&format!("/process/capabilities/{set}"), json!("CAP_FOWNER"));
+        }
+    });
+    assert_eq!(text, "kept\n");
+}

@@ -315,3 +315,21 @@ fn an_unknown_action_operator_architecture_or_flag_is_refused() {
         container.assert_nothing_left();
     }
 }
+
+#[test]
+fn a_profile_without_the_calls_of_the_runtimes_own_last_steps_is_no_obstacle() {
+    if runtime().departs("runc", "closes descriptors under the filter") {
+        return;
+    }
+    let rule =
+        json!({"names": ["close_range"], "action": "SCMP_ACT_ERRNO", "errnoRet": libc::ENXIO});
+    for no_new_privileges in [true, false] {
+        let container = Container::new(|config| {
+            config
+                .set("/process/noNewPrivileges", json!(no_new_privileges))
+                .args(&["true"]);
+            allowing(config, std::slice::from_ref(&rule));
+        });
+        let _ = container.run().ok();
+    }
+}
