@@ -337,3 +337,18 @@ fn what_a_create_container_hook_does_to_a_relative_path_is_done_to_the_root() {
     assert_eq!(container.run().ok().stdout, "here\n");
     assert!(!std::path::Path::new("/made-by-hook").exists());
 }
+
+#[test]
+fn a_start_container_hook_without_an_environment_has_that_of_the_process() {
+    let container = Container::new(|config| {
+        let script = "test \"$ONE\" = two && test -n \"$HOME\"";
+        config
+            .push(
+                "/hooks/startContainer",
+                json!({"path": "/bin/sh", "args": ["sh", "-c", script]}),
+            )
+            .push("/process/env", json!("ONE=two"))
+            .args(&["true"]);
+    });
+    let _ = container.run().ok();
+}

@@ -190,13 +190,17 @@ impl Hook<'_> {
             }
         };
         // Without an environment of its own it has that of the container's process.
-        let inherited = plan
-            .spec
-            .process()
-            .as_ref()
-            .and_then(|process| process.env().as_deref());
-        let variables = self.hook.env().as_deref().or(inherited).unwrap_or_default();
-        plan.plan.environment = environment(variables, &format!("{}/env", self.pointer), &[])?;
+        let process = plan.spec.process().as_ref();
+        let inherited = process.and_then(|process| process.env().as_deref());
+        let (variables, home) = match self.hook.env().as_deref() {
+            Some(own) => (own, None),
+            None => (inherited.unwrap_or_default(), plan.options.home.as_ref()),
+        };
+        let home: Vec<String> = home
+            .map(|home| format!("HOME={home}"))
+            .into_iter()
+            .collect();
+        plan.plan.environment = environment(variables, &format!("{}/env", self.pointer), &home)?;
         let list = text_list([path.as_c_str()]);
         plan.step(
             self.origin(),

@@ -62,6 +62,7 @@ impl Place<'_> {
         let options = Options {
             id: self.record.id.clone(),
             bundle: self.record.bundle.clone(),
+            home: self.record.home.clone(),
             ..Options::default()
         };
         let plan = plan::hook(
