@@ -425,6 +425,11 @@ impl Container {
         if let Some(cgroup) = &container.record.cgroup {
             cgroup.remove().map_err(cgroup_error)?;
         }
+        if let Some(cgroup) = &container.record.intended_cgroup
+            && let Err(cause) = cgroup.remove()
+        {
+            tracing::warn!("{cause}");
+        }
         // The copy of the configuration goes with the directory.
         let spec = container.spec_with_later_hooks();
         directory.remove()?;

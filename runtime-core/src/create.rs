@@ -10,7 +10,7 @@ use runtime_init::Rendezvous;
 
 use crate::builder::{CgroupDriver, Stdio, Wishes, absolute};
 use crate::bundle::Bundle;
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, CgroupPlan};
 use crate::container::Container;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::facts::HostFacts;
@@ -226,6 +226,7 @@ impl ContainerBuilder {
             annotations: spec.annotations().clone().unwrap_or_default(),
             init: None,
             cgroup: None,
+            intended_cgroup: None,
             namespaces: 0,
             no_pivot: self.options.no_pivot,
             no_new_keyring: self.options.no_new_keyring,
@@ -253,7 +254,10 @@ impl Creation<'_> {
         let mut record = self.builder.record();
         record.namespaces = namespaces(self.builder.bundle.spec());
         self.directory.write_config(self.builder.bundle.text())?;
+        record.intended_cgroup = self.plan.cgroup.as_ref().map(CgroupPlan::intended);
+        self.directory.write(&record)?;
         self.make_cgroup(&mut record)?;
+        record.intended_cgroup = None;
         self.directory.write(&record)?;
         self.start_init()?;
         loop {

@@ -44,6 +44,8 @@ pub(crate) struct Record {
     /// The container's first process; none until `create` is done.
     pub(crate) init: Option<ProcessId>,
     pub(crate) cgroup: Option<Cgroup>,
+    /// The cgroup that is about to be made. Nothing of the container's is in it, so it is removed and nobody in it killed.
+    pub(crate) intended_cgroup: Option<Cgroup>,
     /// CLONE_NEW flags of the namespaces that are not the runtime's own.
     pub(crate) namespaces: u32,
     /// What the plan was compiled with beside the configuration.

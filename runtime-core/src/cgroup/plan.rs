@@ -199,6 +199,14 @@ impl CgroupPlan {
             .count()
     }
 
+    /// The cgroup as it will be, for a record of what may be there before it is made.
+    pub fn intended(&self) -> super::Cgroup {
+        super::Cgroup {
+            directories: self.directories().cloned().collect(),
+            made_parents: Vec::new(),
+        }
+    }
+
     /// The container's place in each hierarchy.
     pub fn directories(&self) -> impl Iterator<Item = &Directory> {
         self.directories.iter().map(|planned| &planned.directory)
