@@ -239,11 +239,7 @@ impl Container {
             extra_environment: self.record.extra_environment.clone(),
             home: self.record.home.clone(),
         };
-        let mut facts = HostFacts::read()?;
-        if options.no_pivot {
-            facts = facts.with_kernel_mounts()?;
-        }
-        plan::compile_with(&self.spec()?, &facts, &options)
+        plan::compile_with(&self.spec()?, &HostFacts::read_for(&options)?, &options)
     }
 
     fn run_start_hooks(&self, directory: &Directory) -> Result<()> {

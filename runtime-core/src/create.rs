@@ -122,7 +122,11 @@ impl ContainerBuilder {
     ///
     /// [`ErrorKind::InvalidConfig`] or [`ErrorKind::Unsupported`], with the JSON pointer of what cannot be honoured.
     pub fn plan(&self) -> Result<Plan> {
-        plan::compile_with(self.bundle.spec(), &self.facts()?, &self.options)
+        plan::compile_with(
+            self.bundle.spec(),
+            &HostFacts::read_for(&self.options)?,
+            &self.options,
+        )
     }
 
     /// Creates the container. Its process waits for [`Container::start`].
@@ -171,7 +175,7 @@ impl ContainerBuilder {
         self.driver.check()?;
         self.wishes.check()?;
         self.state_root = absolute(&self.state_root)?;
-        let facts = self.facts()?;
+        let facts = HostFacts::read_for(&self.options)?;
         if let (Some(process), Some(root)) =
             (self.bundle.spec().process(), self.bundle.spec().root())
         {
@@ -196,14 +200,6 @@ impl ContainerBuilder {
             )),
             Err(error) => Err(creation.undo(error)),
         }
-    }
-
-    fn facts(&self) -> Result<HostFacts> {
-        let facts = HostFacts::read()?;
-        if self.options.no_pivot {
-            return facts.with_kernel_mounts();
-        }
-        Ok(facts)
     }
 
     fn record(&self) -> Record {

@@ -1,10 +1,12 @@
 //! What compiling a plan has to know of the host: read once, passed in, so that compiling stays pure.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use crate::cgroup::Layout;
 use crate::error::{Attempt, Result};
+use crate::plan::Options;
 
 /// What is true of the host that a plan is compiled for.
 #[derive(Clone, Debug)]
@@ -40,16 +42,14 @@ impl HostFacts {
         })
     }
 
-    /// Adds what `--no-pivot` has to know.
-    pub(crate) fn with_kernel_mounts(mut self) -> Result<HostFacts> {
-        let mounts = procfs::process::Process::myself().and_then(|process| process.mountinfo());
-        let mounts = mounts.map_err(std::io::Error::other);
-        let mounts = mounts.host(|| "read /proc/self/mountinfo".to_owned())?;
-        let kernel = mounts
-            .into_iter()
-            .filter(|mount| matches!(mount.fs_type.as_str(), "proc" | "sysfs"));
-        self.kernel_mounts = kernel.map(|mount| mount.mount_point).collect();
-        Ok(self)
+    /// Reads the facts that a plan with these options needs.
+    pub(crate) fn read_for(options: &Options) -> Result<HostFacts> {
+        let mut facts = HostFacts::read()?;
+        if options.no_pivot {
+            facts.kernel_mounts =
+                kernel_mounts().host(|| "read /proc/self/mountinfo".to_owned())?;
+        }
+        Ok(facts)
     }
 
     /// The facts of a host as most are: root, cgroup version 2, a recent kernel. For examples, tests and fuzzing.
@@ -66,6 +66,15 @@ impl HostFacts {
             bounding_set: (1 << 41) - 1,
         }
     }
+}
+
+fn kernel_mounts() -> io::Result<Vec<PathBuf>> {
+    let mounts = procfs::process::Process::myself().and_then(|process| process.mountinfo());
+    let kernel = mounts
+        .map_err(io::Error::other)?
+        .into_iter()
+        .filter(|mount| matches!(mount.fs_type.as_str(), "proc" | "sysfs"));
+    Ok(kernel.map(|mount| mount.mount_point).collect())
 }
 
 /// The bounding set ends where the kernel stops knowing capabilities, so one system call for each tells both.

@@ -313,4 +313,33 @@ mod tests {
         assert_eq!(below_proc(Path::new("/process")), None);
         assert_eq!(below_proc(Path::new("/srv/proc")), None);
     }
+
+    fn bound(options: &[&str]) -> Attributes {
+        let mount = serde_json::json!({"destination": "/x", "type": "none", "source": "/y", "options": options});
+        let mount: Mount = serde_json::from_value(mount).unwrap();
+        bind_attributes(&Parsed::of("/mounts/0", &mount).unwrap())
+    }
+
+    #[test]
+    fn a_bind_mount_with_options_has_those_and_none_of_its_sources() {
+        let attributes = bound(&["rbind", "nosuid"]);
+        assert_eq!(attributes.set, options::NOSUID);
+        let others = options::RDONLY | options::NODEV | options::NOEXEC;
+        assert_eq!(attributes.clear & others, others);
+        assert_eq!(attributes.clear & options::NOSUID, 0);
+    }
+
+    #[test]
+    fn a_bind_mount_without_options_is_as_its_source() {
+        assert_eq!(bound(&["rbind", "rprivate"]), Attributes::default());
+    }
+
+    #[test]
+    fn the_access_time_of_a_bind_mount_changes_only_where_an_option_sets_it() {
+        assert_eq!(bound(&["bind", "atime"]).clear & options::ATIME, 0);
+        assert_eq!(
+            bound(&["bind", "relatime"]).clear & options::ATIME,
+            options::ATIME
+        );
+    }
 }

@@ -80,6 +80,7 @@ pub(crate) fn tenant(
     confinement::join_existing_cgroup(plan, cgroup)?;
     namespaces::enter_running(plan, namespaces)?;
     process::isolate_tenant(plan, Some(process));
+    personality::set(plan)?;
     console::open(plan, process, false)?;
     run_user_process(plan, process, namespaces & NEWUSER != 0)?;
     Ok(builder.plan)
