@@ -33,6 +33,7 @@ mod builder;
 mod bundle;
 mod capabilities;
 pub mod cgroup;
+mod config_json;
 mod console;
 mod container;
 mod create;
@@ -67,6 +68,7 @@ mod uts;
 
 pub use builder::{CgroupDriver, Stdio};
 pub use bundle::Bundle;
+pub use config_json::parse_process;
 pub use container::Container;
 pub use create::{ContainerBuilder, DEFAULT_STATE_ROOT};
 pub use default_spec::{default_spec, default_spec_rootless};

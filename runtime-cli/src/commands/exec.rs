@@ -219,18 +219,8 @@ fn configured_process(container: &Container) -> Result<Process> {
 fn read_process(file: &Path) -> Result<Process> {
     let text = fs::read(file)
         .map_err(|cause| Failure::io(format_args!("open {}", file.display()), cause))?;
-    parse_process(&text).map_err(|cause| Failure::new(format!("{}: {cause}", file.display())))
-}
-
-/// A process without a user is root's, as for runc.
-fn parse_process(text: &[u8]) -> serde_json::Result<Process> {
-    let mut process: serde_json::Value = serde_json::from_slice(text)?;
-    if let Some(members) = process.as_object_mut() {
-        members
-            .entry("user")
-            .or_insert_with(|| serde_json::json!({"uid": 0, "gid": 0}));
-    }
-    serde_json::from_value(process)
+    runtime_core::parse_process(&text)
+        .map_err(|error| Failure::new(format!("{}: {error}", file.display())))
 }
 
 /// A user and, where it is given, a group.
