@@ -124,7 +124,7 @@ impl ContainerBuilder {
     pub fn plan(&self) -> Result<Plan> {
         plan::compile_with(
             self.bundle.spec(),
-            &HostFacts::read_for(&self.options)?,
+            &HostFacts::read_for(&self.options, self.bundle.spec().process().as_ref())?,
             &self.options,
         )
     }
@@ -175,7 +175,7 @@ impl ContainerBuilder {
         self.driver.check()?;
         self.wishes.check()?;
         self.state_root = absolute(&self.state_root)?;
-        let facts = HostFacts::read_for(&self.options)?;
+        let facts = HostFacts::read_for(&self.options, self.bundle.spec().process().as_ref())?;
         if let (Some(process), Some(root)) =
             (self.bundle.spec().process(), self.bundle.spec().root())
         {

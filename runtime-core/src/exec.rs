@@ -99,7 +99,6 @@ impl<'a> ExecBuilder<'a> {
     fn start(self) -> Result<TenantProcess> {
         self.wishes.check()?;
         self.check_status()?;
-        let facts = HostFacts::read()?;
         let pidfd = self.container.pidfd()?;
         let record = self.container.record();
         let root = PathBuf::from(format!(
@@ -112,8 +111,10 @@ impl<'a> ExecBuilder<'a> {
             start_at_once: true,
             extra_environment: self.extra_environment.clone(),
             home: home::of(&self.process, &root),
+            no_new_keyring: record.no_new_keyring,
             ..Options::default()
         };
+        let facts = HostFacts::read_for(&options, Some(&self.process))?;
         let spec = self.container.spec()?;
         let hierarchies = record
             .cgroup

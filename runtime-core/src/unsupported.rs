@@ -36,20 +36,6 @@ fn named(text: Option<&String>) -> bool {
 
 fn of_process(process: &Process) -> Vec<(&'static str, bool)> {
     vec![
-        (
-            "/process/apparmorProfile",
-            // "unconfined" is what a process is that nobody confines.
-            named(
-                process
-                    .apparmor_profile()
-                    .as_ref()
-                    .filter(|profile| *profile != "unconfined"),
-            ),
-        ),
-        (
-            "/process/selinuxLabel",
-            named(process.selinux_label().as_ref()),
-        ),
         ("/process/ioPriority", process.io_priority().is_some()),
         ("/process/scheduler", process.scheduler().is_some()),
         (

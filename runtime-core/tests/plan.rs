@@ -6,6 +6,8 @@
 mod arbitrary;
 #[path = "plan/configurations.rs"]
 mod configurations;
+#[path = "plan/process.rs"]
+mod process;
 #[path = "plan/refusals.rs"]
 mod refusals;
 
@@ -118,8 +120,8 @@ fn the_steps_of_a_configuration_with_everything_come_in_this_order() {
         "BringLoopbackUp",
         "Undumpable",
         "NewSession",
-        "NewKeyring",
         "OpenProc",
+        "NewKeyring",
         "Unshare",
         "WriteProc",
         "EnterTimeNamespace",

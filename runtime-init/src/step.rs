@@ -54,8 +54,9 @@ pub enum Step<'a> {
     Undumpable,
     /// setsid(2).
     NewSession,
-    /// A session keyring of this name (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING).
-    NewKeyring { name: Text<'a> },
+    /// A session keyring of this name, a new one unless there is one that may be searched (keyctl(2),
+    /// KEYCTL_JOIN_SESSION_KEYRING), and its permissions, unless they are 0 (KEYCTL_SETPERM).
+    NewKeyring { name: Text<'a>, permissions: u32 },
     /// Make the private procfs through which [`Step::WriteProc`] writes; no mount of the container can redirect it.
     OpenProc,
     /// Write to a file of the private procfs.

@@ -4,7 +4,7 @@ use runtime_init::{Slot, Step, Text};
 
 use super::{Plan, Source};
 use crate::mounts::options::{MS_REC, propagation_name};
-use crate::namespaces;
+use crate::{apparmor, namespaces, selinux};
 
 /// What the step does, on what.
 pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
@@ -71,12 +71,15 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
         Step::Mask { path, .. } => format!("mask {}", text(path)),
         Step::MakeReadonly { path } => format!("make {} read-only", text(path)),
         Step::WriteProc { path, value } => {
-            format!("write {:?} to /proc/{}", text(value), text(path))
+            let label = apparmor::describe(path.0, value.0);
+            label
+                .or_else(|| selinux::describe(path.0, value.0))
+                .unwrap_or_else(|| format!("write {:?} to /proc/{}", text(value), text(path)))
         }
         Step::SetPersonality { domain } => format!("set personality {domain:#x}"),
         Step::SetHostname { name } => format!("set hostname {:?}", text(name)),
         Step::SetDomainname { name } => format!("set domainname {:?}", text(name)),
-        Step::NewKeyring { name } => format!("make session keyring {}", text(name)),
+        Step::NewKeyring { name, .. } => format!("make session keyring {}", text(name)),
         Step::OpenConsole { columns, rows, .. } => format!("open a terminal ({columns}×{rows})"),
         Step::ChangeDirectory { path } => format!("change directory to {}", text(path)),
         Step::SetUser { uid, gid, .. } => format!("become user {uid}, group {gid}"),

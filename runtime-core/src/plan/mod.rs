@@ -9,6 +9,8 @@ mod confinement;
 mod describe;
 mod display;
 mod source;
+#[cfg(test)]
+mod tenant_tests;
 
 use std::ffi::CString;
 use std::fmt;

@@ -103,7 +103,9 @@ impl Interpreter {
             Step::BecomeRoot => process::set_ids(0, 0),
             Step::Undumpable => sys::set_dumpable(false).during(Whole),
             Step::NewSession => rustix::process::setsid().map(drop).during(Whole),
-            Step::NewKeyring { name } => sys::new_keyring(name.0).during(Whole),
+            Step::NewKeyring { name, permissions } => {
+                sys::new_keyring(name.0, permissions).during(Whole)
+            }
             Step::OpenProc => self.open_proc(),
             Step::WriteProc { path, value } => self.write_proc(path.0, value.0),
             Step::SetRootPropagation { flags } => mounts::set_root_propagation(flags),

@@ -1,0 +1,131 @@
+//! Where in the order the settings of the program's own process come, and what they are.
+
+use runtime_core::ErrorKind;
+use runtime_core::plan::HostFacts;
+use runtime_init::Step;
+use serde_json::{Value, json};
+
+use crate::configurations::{config, patched, rich};
+use crate::{compile_for, compiled, names, position};
+
+fn with_labels() -> HostFacts {
+    HostFacts {
+        apparmor: true,
+        selinux: true,
+        ..HostFacts::typical()
+    }
+}
+
+/// What is written to files of the private procfs, with the number of the step.
+fn written(config: &Value, facts: &HostFacts) -> Vec<(usize, String, String)> {
+    let plan = compile_for(config, facts).unwrap();
+    let steps = plan.steps().enumerate();
+    steps
+        .filter_map(|(number, (_, step))| match step {
+            Step::WriteProc { path, value } => {
+                let text = |text: &std::ffi::CStr| text.to_str().unwrap().to_owned();
+                Some((number, text(path.0), text(value.0)))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn number(config: &Value, facts: &HostFacts, name: &str) -> usize {
+    let plan = compile_for(config, facts).unwrap();
+    let mut steps = plan.steps();
+    steps
+        .position(|(_, step)| format!("{step:?}").starts_with(name))
+        .unwrap_or_else(|| panic!("no {name}"))
+}
+
+#[test]
+fn an_apparmor_profile_is_set_for_the_execve_through_the_private_procfs() {
+    for profile in ["docker-default", "unconfined"] {
+        let config = patched(rich(), "/process/apparmorProfile", json!(profile));
+        let facts = with_labels();
+        let (step, path, value) = written(&config, &facts).pop().unwrap();
+        assert_eq!(path, "self/attr/apparmor/exec");
+        assert_eq!(value, format!("exec {profile}"));
+        assert!(number(&config, &facts, "OpenProc") < number(&config, &facts, "AttachRoot"));
+        assert!(number(&config, &facts, "PivotRoot") < step);
+        // Waiting for `start` closes the procfs, and the filter may forbid to write.
+        assert!(step < number(&config, &facts, "AwaitStart"));
+        assert!(step < number(&config, &facts, "SetNoNewPrivileges"));
+        assert!(step < number(&config, &facts, "LoadSeccomp"));
+        assert!(step < number(&config, &facts, "SetUser"));
+    }
+}
+
+#[test]
+fn a_selinux_label_is_the_programs_and_its_keyrings() {
+    let label = "system_u:system_r:container_t:s0:c1,c2";
+    let config = patched(config(), "/process/selinuxLabel", json!(label));
+    let facts = with_labels();
+    let steps: Vec<_> = written(&config, &facts)
+        .into_iter()
+        .map(|(_, path, value)| (path, value))
+        .collect();
+    let expected = [
+        ("self/attr/keycreate", label),
+        ("self/attr/keycreate", ""),
+        ("self/attr/exec", label),
+    ];
+    assert_eq!(
+        steps,
+        expected.map(|(path, value)| (path.to_owned(), value.to_owned()))
+    );
+    let keyring = number(&config, &facts, "NewKeyring");
+    let numbers: Vec<usize> = written(&config, &facts)
+        .iter()
+        .map(|(step, ..)| *step)
+        .collect();
+    assert!(numbers[0] < keyring && keyring < numbers[1], "{numbers:?}");
+    assert!(number(&config, &facts, "OpenProc") < numbers[0]);
+}
+
+#[test]
+fn labels_are_in_words_in_a_printed_plan() {
+    let changes = [
+        ("/process/apparmorProfile", "web"),
+        ("/process/selinuxLabel", "u:r:t:s0"),
+    ];
+    let config = changes.into_iter().fold(config(), |config, (place, text)| {
+        patched(config, place, json!(text))
+    });
+    let text = compile_for(&config, &with_labels()).unwrap().to_string();
+    for line in [
+        "apply apparmor profile \"web\"",
+        "set selinux label \"u:r:t:s0\"",
+        "set selinux label \"u:r:t:s0\" of keys",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
+
+#[test]
+fn a_profile_or_label_is_refused_where_the_kernel_enforces_none() {
+    for (place, words) in [
+        ("/process/apparmorProfile", "apparmor not supported"),
+        ("/process/selinuxLabel", "selinux is disabled"),
+    ] {
+        let config = patched(config(), place, json!("web"));
+        let error = compile_for(&config, &HostFacts::typical()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert_eq!(error.origin(), Some(place), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn nobody_is_confined_where_there_is_no_apparmor_nor_by_an_empty_name() {
+    let plain = compiled(&config()).to_string();
+    for (profile, facts) in [("unconfined", HostFacts::typical()), ("", with_labels())] {
+        let config = patched(config(), "/process/apparmorProfile", json!(profile));
+        let plan = compile_for(&config, &facts).unwrap();
+        assert_eq!(plan.to_string(), plain, "{profile:?}");
+    }
+    let names = names(&compiled(&config()));
+    assert!(!names.contains(&"OpenProc".to_owned()), "{names:?}");
+    assert!(position(&names, "NewKeyring") > 0);
+}
