@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Capability, Spec};
-use serde::Deserialize;
+use oci_spec::runtime::Spec;
 use serde_json::Value;
 
 use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::{process_json, scheduler};
 
 /// What a container is created from.
 ///
@@ -84,38 +84,37 @@ impl Bundle {
 
 /// Parses `config.json`. A first parse takes the fast way; only when it fails do others find out why.
 pub(crate) fn parse(text: &[u8]) -> Result<Spec> {
-    serde_json::from_slice(text).or_else(|first| {
-        let lenient = without_unknown_capabilities(text);
-        lenient.ok_or_else(|| explain(text, &first))
+    serde_json::from_slice(text).or_else(|first| match respelled(text) {
+        Some(config) => {
+            serde_path_to_error::deserialize(config).map_err(|error| explain_value("", &error))
+        }
+        None => Err(explain(text, &first)),
     })
 }
 
-/// Capabilities that nobody knows are left out with a warning, as config.md wants it ("Linux Process"); for the parser
-/// they are an error.
-fn without_unknown_capabilities(text: &[u8]) -> Option<Spec> {
+/// The configuration in the parser's spelling, if that is another than its own.
+fn respelled(text: &[u8]) -> Option<Value> {
     let mut config: Value = serde_json::from_slice(text).ok()?;
-    let sets = config
-        .pointer_mut("/process/capabilities")?
-        .as_object_mut()?;
-    for (set, names) in sets {
-        names.as_array_mut()?.retain(|name| {
-            let known = Capability::deserialize(name).is_ok();
-            if !known {
-                tracing::warn!("/process/capabilities/{set}: {name} is not a capability: left out");
-            }
-            known
-        });
-    }
-    serde_json::from_value(config).ok()
+    process_json::respell(config.get_mut("process")?).then_some(config)
 }
 
 fn explain(text: &[u8], first: &serde_json::Error) -> Error {
     let mut json = serde_json::Deserializer::from_slice(text);
-    let Err(error) = serde_path_to_error::deserialize::<_, Spec>(&mut json) else {
-        return Error::config("", first.to_string());
-    };
-    let pointer = json_pointer(error.path());
-    Error::config(pointer, error.inner().to_string())
+    match serde_path_to_error::deserialize::<_, Spec>(&mut json) {
+        Err(error) => explain_value("", &error),
+        Ok(_) => Error::config("", first.to_string()),
+    }
+}
+
+/// What is wrong with a value below the pointer.
+pub(crate) fn explain_value(
+    parent: &str,
+    error: &serde_path_to_error::Error<serde_json::Error>,
+) -> Error {
+    let pointer = format!("{parent}{}", json_pointer(error.path()));
+    let problem = error.inner().to_string();
+    let problem = scheduler::explain(&pointer).unwrap_or(problem);
+    Error::config(pointer, problem)
 }
 
 /// RFC 6901, from the path that the parser was on.

@@ -35,14 +35,10 @@ fn named(text: Option<&String>) -> bool {
 }
 
 fn of_process(process: &Process) -> Vec<(&'static str, bool)> {
-    vec![
-        ("/process/ioPriority", process.io_priority().is_some()),
-        ("/process/scheduler", process.scheduler().is_some()),
-        (
-            "/process/execCPUAffinity",
-            process.exec_cpu_affinity().is_some(),
-        ),
-    ]
+    vec![(
+        "/process/execCPUAffinity",
+        process.exec_cpu_affinity().is_some(),
+    )]
 }
 
 fn of_linux(linux: &Linux) -> Vec<(&'static str, bool)> {

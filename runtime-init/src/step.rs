@@ -139,6 +139,18 @@ pub enum Step<'a> {
     SetHostname { name: Text<'a> },
     /// setdomainname(2).
     SetDomainname { name: Text<'a> },
+    /// sched_setattr(2).
+    SetScheduler {
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        runtime: u64,
+        deadline: u64,
+        period: u64,
+    },
+    /// ioprio_set(2), of the process group.
+    SetIoPriority { value: u32 },
     /// umask(2).
     SetUmask { mask: u32 },
     /// Take every capability that is not in the mask from the bounding set, up to the kernel's last one.

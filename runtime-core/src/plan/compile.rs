@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::facts::HostFacts;
 use crate::namespaces::NEWUSER;
 use crate::{
-    apparmor, capabilities, console, devices, hooks, mounts, namespaces, paths, personality,
-    process, rlimits, selinux, spec_version, sysctl, unsupported, uts,
+    apparmor, capabilities, console, devices, hooks, io_priority, mounts, namespaces, paths,
+    personality, process, rlimits, scheduler, selinux, spec_version, sysctl, unsupported, uts,
 };
 
 /// Compiles a configuration for a host, with the defaults of [`Options`].
@@ -120,6 +120,8 @@ fn run_user_process(
 ) -> Result<()> {
     process::arguments(plan, process)?;
     process::umask(plan, process)?;
+    scheduler::set(plan, process)?;
+    io_priority::set(plan, process)?;
     console::chown_stdio(plan, process);
     rlimits::all(plan, process, in_user_namespace)?;
     capabilities::limit_bounding_set(plan, process)?;

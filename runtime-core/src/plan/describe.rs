@@ -4,7 +4,7 @@ use runtime_init::{Slot, Step, Text};
 
 use super::{Plan, Source};
 use crate::mounts::options::{MS_REC, propagation_name};
-use crate::{apparmor, namespaces, selinux};
+use crate::{apparmor, io_priority, namespaces, scheduler, selinux};
 
 /// What the step does, on what.
 pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
@@ -88,6 +88,10 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
             soft,
             hard,
         } => format!("limit resource {resource} to {soft} (hard {hard})"),
+        Step::SetScheduler { policy, .. } => {
+            format!("set scheduling policy {}", scheduler::name(*policy))
+        }
+        Step::SetIoPriority { value } => io_priority::describe(*value),
         Step::SetUmask { mask } => format!("set umask {mask:04o}"),
         Step::LoadSeccomp { flags, program } => format!(
             "load seccomp filter ({} instructions, flags {flags:#x})",

@@ -129,3 +129,42 @@ fn nobody_is_confined_where_there_is_no_apparmor_nor_by_an_empty_name() {
     assert!(!names.contains(&"OpenProc".to_owned()), "{names:?}");
     assert!(position(&names, "NewKeyring") > 0);
 }
+
+#[test]
+fn the_scheduler_and_io_priority_are_set_while_the_process_is_privileged() {
+    let scheduler = json!({
+        "policy": "SCHED_DEADLINE", "nice": 3, "runtime": 42_000, "deadline": 100_000, "period": 1_000_000
+    });
+    let io = json!({"class": "IOPRIO_CLASS_RT", "priority": 7});
+    let config = patched(rich(), "/process/scheduler", scheduler);
+    let config = patched(config, "/process/ioPriority", io);
+    let plan = compiled(&config);
+    let found: Vec<_> = plan
+        .steps()
+        .map(|(_, step)| format!("{step:?}"))
+        .filter(|step| step.starts_with("SetScheduler") || step.starts_with("SetIoPriority"))
+        .collect();
+    let expected = [
+        "SetScheduler { policy: 6, flags: 0, nice: 3, priority: 0, runtime: 42000, deadline: 100000, period: 1000000 }",
+        "SetIoPriority { value: 8199 }",
+    ];
+    assert_eq!(found, expected);
+    let names = names(&plan);
+    // A limit on priorities comes into force after them.
+    for step in ["SetScheduler", "SetIoPriority"] {
+        assert!(position(&names, step) < position(&names, "LimitBoundingSet"));
+        assert!(position(&names, step) < position(&names, "SetUser"));
+        assert!(position(&names, step) < position(&names, "LoadSeccomp"));
+    }
+}
+
+#[test]
+fn what_the_scheduler_is_to_keep_need_not_be_given() {
+    for scheduler in [
+        json!({"policy": "SCHED_RR", "flags": ["SCHED_FLAG_KEEP_PARAMS"]}),
+        json!({"policy": "SCHED_DEADLINE", "flags": ["SCHED_FLAG_KEEP_POLICY"]}),
+    ] {
+        let config = patched(config(), "/process/scheduler", scheduler);
+        assert!(names(&compiled(&config)).contains(&"SetScheduler".to_owned()));
+    }
+}

@@ -39,6 +39,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         (config, devices_and_paths()),
         (config, resources()),
         (rich, mappings_and_filter()),
+        (config, scheduling()),
         (config, what_the_kernel_would_take_for_something_else()),
     ];
     let rows = |(base, rows): (fn() -> Value, Vec<Row>), supported_some_day| {
@@ -220,6 +221,65 @@ fn process() -> Vec<Row> {
         itself("/hostname", json!("a\u{0}b")),
         itself("/domainname", json!("a\u{0}b")),
     ]
+}
+
+fn scheduling() -> Vec<Row> {
+    let deadline = |runtime: u32, deadline: u32, period: u32| json!({"policy": "SCHED_DEADLINE", "runtime": runtime, "deadline": deadline, "period": period});
+    let schedulers = [
+        (
+            json!({"policy": "SCHED_OTHER", "nice": 20}),
+            "/process/scheduler/nice",
+        ),
+        (
+            json!({"policy": "SCHED_IDLE", "nice": -21}),
+            "/process/scheduler/nice",
+        ),
+        (
+            json!({"policy": "SCHED_OTHER", "priority": 1}),
+            "/process/scheduler/priority",
+        ),
+        (
+            json!({"policy": "SCHED_DEADLINE", "priority": 1}),
+            "/process/scheduler/priority",
+        ),
+        (
+            json!({"policy": "SCHED_FIFO", "priority": 100}),
+            "/process/scheduler/priority",
+        ),
+        (
+            json!({"policy": "SCHED_RR", "priority": 0}),
+            "/process/scheduler/priority",
+        ),
+        (
+            json!({"policy": "SCHED_RR", "priority": -1}),
+            "/process/scheduler/priority",
+        ),
+        (json!({"policy": "SCHED_RR"}), "/process/scheduler"),
+        (
+            json!({"policy": "SCHED_FIFO", "priority": 1, "runtime": 1}),
+            "/process/scheduler/runtime",
+        ),
+        (
+            json!({"policy": "SCHED_BATCH", "deadline": 1}),
+            "/process/scheduler/deadline",
+        ),
+        (
+            json!({"policy": "SCHED_BATCH", "period": 1}),
+            "/process/scheduler/period",
+        ),
+        (deadline(0, 5000, 0), "/process/scheduler"),
+        (deadline(6000, 5000, 0), "/process/scheduler"),
+        (deadline(4000, 5000, 4999), "/process/scheduler"),
+    ];
+    let mut rows: Vec<Row> = at("/process/scheduler", schedulers).collect();
+    for priority in [-1, 8] {
+        rows.push((
+            "/process/ioPriority",
+            json!({"class": "IOPRIO_CLASS_BE", "priority": priority}),
+            "/process/ioPriority/priority",
+        ));
+    }
+    rows
 }
 
 fn devices_and_paths() -> Vec<Row> {
@@ -423,11 +483,6 @@ fn unsupported() -> Vec<Row> {
     vec![
         itself("/process/apparmorProfile", json!("web")),
         itself("/process/selinuxLabel", json!("web")),
-        itself(
-            "/process/ioPriority",
-            json!({"class": "IOPRIO_CLASS_BE", "priority": 1}),
-        ),
-        itself("/process/scheduler", json!({"policy": "SCHED_BATCH"})),
         itself("/process/execCPUAffinity", json!({"initial": "0"})),
         itself("/linux/mountLabel", json!("web")),
         itself("/linux/intelRdt", json!({"closID": "web"})),

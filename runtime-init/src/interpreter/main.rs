@@ -203,6 +203,27 @@ impl Interpreter {
             Step::SetDomainname { name } => {
                 rustix::system::setdomainname(name.0.to_bytes()).during(Whole)
             }
+            Step::SetScheduler {
+                policy,
+                flags,
+                nice,
+                priority,
+                runtime,
+                deadline,
+                period,
+            } => {
+                let scheduler = sys::Scheduler {
+                    policy,
+                    flags,
+                    nice,
+                    priority,
+                    runtime,
+                    deadline,
+                    period,
+                };
+                sys::set_scheduler(&scheduler).during(Whole)
+            }
+            Step::SetIoPriority { value } => sys::set_io_priority(value).during(Whole),
             Step::SetUmask { mask } => {
                 rustix::process::umask(rustix::fs::Mode::from_bits_truncate(mask));
                 Ok(())

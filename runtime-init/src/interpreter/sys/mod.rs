@@ -3,12 +3,14 @@
 #![allow(unsafe_code)]
 
 mod memory;
+mod scheduling;
 mod start;
 
 use core::arch::asm;
 use core::ffi::CStr;
 use core::mem::size_of;
 
+pub(crate) use scheduling::{Scheduler, set_io_priority, set_scheduler};
 pub(crate) use start::Start;
 
 use runtime_init::Numbers;

@@ -1,0 +1,179 @@
+//! Where and when a process runs: config.md, `scheduler` and `ioPriority`.
+
+use conformance::process::Finished;
+use conformance::runtime::runtime;
+use conformance::{Config, Container};
+use serde_json::{Value, json};
+
+#[cfg(target_arch = "x86_64")]
+const IOPRIO_GET: &str = "252";
+#[cfg(target_arch = "aarch64")]
+const IOPRIO_GET: &str = "31";
+const IOPRIO_WHO_PROCESS: &str = "1";
+const CLASS_BEST_EFFORT: u32 = 2 << 13;
+const CLASS_IDLE: u32 = 3 << 13;
+
+fn running(change: impl FnOnce(&mut Config)) -> Container {
+    let container = Container::new(|config| {
+        config.waits();
+        change(config);
+    });
+    let _ = container.run_detached();
+    container
+}
+
+/// Nice value, real-time priority and policy in proc_pid_stat(5).
+fn scheduling(finished: &Finished) -> [i64; 3] {
+    let stat = finished.stdout.trim_end();
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    let fields: Vec<i64> = rest
+        .split(' ')
+        .map(|field| field.parse().unwrap_or(-1))
+        .collect();
+    [fields[16], fields[37], fields[38]]
+}
+
+fn with_process(container: &Container, members: Value, program: &[&str]) -> Finished {
+    let mut process = json!({"cwd": "/", "args": program, "env": ["PATH=/bin"]});
+    let members = members.as_object().unwrap().clone();
+    process.as_object_mut().unwrap().extend(members);
+    let file = container.file("process.json", &process.to_string());
+    let mut command = container.subcommand(["exec", "--process"]);
+    conformance::process::run(command.arg(file).arg(&container.id))
+}
+
+#[test]
+fn policy_nice_value_and_priority_are_the_programs() {
+    for (scheduler, expected) in [
+        (json!({"policy": "SCHED_BATCH", "nice": 5}), [5, 0, 3]),
+        (json!({"policy": "SCHED_OTHER", "nice": -5}), [-5, 0, 0]),
+        (json!({"policy": "SCHED_IDLE"}), [0, 0, 5]),
+        (json!({"policy": "SCHED_OTHER"}), [0, 0, 0]),
+    ] {
+        let container = Container::new(|config| {
+            config
+                .args(&["cat", "/proc/self/stat"])
+                .set("/process/scheduler", scheduler.clone());
+        });
+        let finished = container.run().ok();
+        assert_eq!(scheduling(&finished), expected, "{scheduler}");
+    }
+}
+
+#[test]
+fn a_user_without_privileges_has_the_scheduler_too() {
+    let container = Container::new(|config| {
+        config
+            .args(&["cat", "/proc/self/stat"])
+            .set("/process/user", json!({"uid": 1000, "gid": 1000}))
+            .set(
+                "/process/scheduler",
+                json!({"policy": "SCHED_BATCH", "nice": -7}),
+            )
+            .set(
+                "/process/ioPriority",
+                json!({"class": "IOPRIO_CLASS_RT", "priority": 1}),
+            );
+    });
+    assert_eq!(scheduling(&container.run().ok()), [-7, 0, 3]);
+}
+
+#[test]
+fn exec_can_have_a_deadline_where_the_container_has_none() {
+    let container = running(|_| {});
+    let scheduler = json!({
+        "policy": "SCHED_DEADLINE", "flags": ["SCHED_FLAG_RESET_ON_FORK"],
+        "runtime": 42_000, "deadline": 1_000_000, "period": 1_000_000
+    });
+    let members = json!({"scheduler": scheduler});
+    let finished = with_process(&container, members, &["cat", "/proc/self/stat"]);
+    if finished.stderr.contains("busy") {
+        // All of the machine's time is reserved by others.
+        return;
+    }
+    assert_eq!(scheduling(&finished.ok()), [0, 0, 6]);
+}
+
+#[test]
+fn exec_has_the_containers_scheduler_and_io_priority_or_its_own() {
+    let container = running(|config| {
+        config
+            .set(
+                "/process/scheduler",
+                json!({"policy": "SCHED_BATCH", "nice": 4}),
+            )
+            .set(
+                "/process/ioPriority",
+                json!({"class": "IOPRIO_CLASS_BE", "priority": 3}),
+            );
+    });
+    let stat = ["cat", "/proc/self/stat"];
+    let get = ["/probe", "syscall", IOPRIO_GET, IOPRIO_WHO_PROCESS, "0"];
+    assert_eq!(scheduling(&container.exec(&[], &stat).ok()), [4, 0, 3]);
+    let io = container.exec(&[], &get).ok().stdout;
+    assert_eq!(io.trim(), (CLASS_BEST_EFFORT | 3).to_string());
+
+    // What a file says nothing of is the container's.
+    let same = with_process(&container, json!({}), &stat).ok();
+    assert_eq!(scheduling(&same), [4, 0, 3]);
+    let own = json!({
+        "scheduler": {"policy": "SCHED_IDLE"},
+        "ioPriority": {"class": "IOPRIO_CLASS_IDLE", "priority": 0}
+    });
+    let idle = with_process(&container, own.clone(), &stat).ok();
+    assert_eq!(scheduling(&idle)[2], 5);
+    let io = with_process(&container, own, &get).ok().stdout;
+    assert_eq!(io.trim(), CLASS_IDLE.to_string());
+}
+
+#[test]
+fn the_io_priority_is_the_programs() {
+    for (class, bits) in [("BE", CLASS_BEST_EFFORT), ("IDLE", CLASS_IDLE)] {
+        let container = Container::new(|config| {
+            config
+                .args(&["/probe", "syscall", IOPRIO_GET, IOPRIO_WHO_PROCESS, "0"])
+                .set(
+                    "/process/ioPriority",
+                    json!({"class": format!("IOPRIO_CLASS_{class}"), "priority": 6}),
+                );
+        });
+        let found = container.run().ok().stdout;
+        assert_eq!(found.trim(), (bits | 6).to_string(), "{class}");
+    }
+}
+
+#[test]
+fn a_policy_that_the_kernel_has_not_is_an_error_that_names_it() {
+    let container = Container::new(|config| {
+        config.set("/process/scheduler", json!({"policy": "SCHED_ISO"}));
+    });
+    let phrases: &[&str] = match runtime().is_bareboat() {
+        true => &["/process/scheduler", "SCHED_ISO"],
+        false => &[],
+    };
+    let _ = container.create().refused(phrases);
+    container.assert_nothing_left();
+}
+
+#[test]
+fn a_deadline_with_a_part_of_the_cpus_is_refused_with_the_reason() {
+    let container = Container::new(|config| {
+        config
+            .set("/linux/resources/cpu", json!({"cpus": "0"}))
+            .set(
+                "/process/scheduler",
+                json!({"policy": "SCHED_DEADLINE", "runtime": 42_000, "deadline": 1_000_000}),
+            );
+    });
+    if conformance::process::run(&mut std::process::Command::new("nproc"))
+        .stdout
+        .trim()
+        == "1"
+    {
+        return;
+    }
+    let _ = container
+        .create()
+        .refused(&["process scheduler can't be used together with AllowedCPUs"]);
+    container.assert_nothing_left();
+}
