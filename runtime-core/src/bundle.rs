@@ -7,7 +7,7 @@ use oci_spec::runtime::Spec;
 use serde_json::Value;
 
 use crate::error::{Attempt, Error, ErrorKind, Result};
-use crate::{process_json, scheduler};
+use crate::{memory_policy, process_json, scheduler};
 
 /// What a container is created from.
 ///
@@ -113,7 +113,9 @@ pub(crate) fn explain_value(
 ) -> Error {
     let pointer = format!("{parent}{}", json_pointer(error.path()));
     let problem = error.inner().to_string();
-    let problem = scheduler::explain(&pointer).unwrap_or(problem);
+    let problem = scheduler::explain(&pointer)
+        .or_else(|| memory_policy::explain(&pointer, &problem))
+        .unwrap_or(problem);
     Error::config(pointer, problem)
 }
 

@@ -151,6 +151,8 @@ pub enum Step<'a> {
     },
     /// ioprio_set(2), of the process group.
     SetIoPriority { value: u32 },
+    /// set_mempolicy(2): the mode with its flags, and the mask of nodes.
+    SetMemoryPolicy { mode: u32, nodes: Bytes<'a> },
     /// umask(2).
     SetUmask { mask: u32 },
     /// Take every capability that is not in the mask from the bounding set, up to the kernel's last one.

@@ -8,8 +8,9 @@ use crate::error::{Error, Result};
 use crate::facts::HostFacts;
 use crate::namespaces::NEWUSER;
 use crate::{
-    apparmor, capabilities, console, devices, hooks, io_priority, mounts, namespaces, paths,
-    personality, process, rlimits, scheduler, selinux, spec_version, sysctl, unsupported, uts,
+    apparmor, capabilities, console, devices, hooks, io_priority, memory_policy, mounts,
+    namespaces, paths, personality, process, rlimits, scheduler, selinux, spec_version, sysctl,
+    unsupported, uts,
 };
 
 /// Compiles a configuration for a host, with the defaults of [`Options`].
@@ -122,6 +123,7 @@ fn run_user_process(
     process::umask(plan, process)?;
     scheduler::set(plan, process)?;
     io_priority::set(plan, process)?;
+    memory_policy::set(plan)?;
     console::chown_stdio(plan, process);
     rlimits::all(plan, process, in_user_namespace)?;
     capabilities::limit_bounding_set(plan, process)?;

@@ -4,7 +4,7 @@ use runtime_init::{Slot, Step, Text};
 
 use super::{Plan, Source};
 use crate::mounts::options::{MS_REC, propagation_name};
-use crate::{apparmor, io_priority, namespaces, scheduler, selinux};
+use crate::{apparmor, io_priority, memory_policy, namespaces, scheduler, selinux};
 
 /// What the step does, on what.
 pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
@@ -92,6 +92,7 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
             format!("set scheduling policy {}", scheduler::name(*policy))
         }
         Step::SetIoPriority { value } => io_priority::describe(*value),
+        Step::SetMemoryPolicy { mode, nodes } => memory_policy::describe(*mode, nodes.0),
         Step::SetUmask { mask } => format!("set umask {mask:04o}"),
         Step::LoadSeccomp { flags, program } => format!(
             "load seccomp filter ({} instructions, flags {flags:#x})",

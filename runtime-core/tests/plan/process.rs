@@ -168,3 +168,52 @@ fn what_the_scheduler_is_to_keep_need_not_be_given() {
         assert!(names(&compiled(&config)).contains(&"SetScheduler".to_owned()));
     }
 }
+
+#[test]
+fn a_memory_policy_is_the_kernels_number_of_its_mode_and_flags_and_a_mask_of_nodes() {
+    for (policy, mode, nodes, words) in [
+        (
+            json!({"mode": "MPOL_BIND", "nodes": "0-2,8", "flags": ["MPOL_F_NUMA_BALANCING"]}),
+            2 | 1 << 13,
+            vec![7, 1, 0, 0, 0, 0, 0, 0],
+            "MPOL_BIND MPOL_F_NUMA_BALANCING for nodes 0-2,8",
+        ),
+        (
+            json!({"mode": "MPOL_PREFERRED", "flags": ["MPOL_F_STATIC_NODES"], "nodes": "1"}),
+            1 | 1 << 15,
+            vec![2, 0, 0, 0, 0, 0, 0, 0],
+            "MPOL_PREFERRED MPOL_F_STATIC_NODES for nodes 1",
+        ),
+        (
+            json!({"mode": "MPOL_PREFERRED"}),
+            1,
+            vec![],
+            "MPOL_PREFERRED",
+        ),
+        (json!({"mode": "MPOL_DEFAULT"}), 0, vec![], "MPOL_DEFAULT"),
+        (
+            json!({"mode": "MPOL_LOCAL", "nodes": ""}),
+            4,
+            vec![],
+            "MPOL_LOCAL",
+        ),
+        (
+            json!({"mode": "MPOL_WEIGHTED_INTERLEAVE", "nodes": "0"}),
+            6,
+            vec![1, 0, 0, 0, 0, 0, 0, 0],
+            "MPOL_WEIGHTED_INTERLEAVE (from Linux 6.9 on) for nodes 0",
+        ),
+    ] {
+        let plan = compiled(&patched(config(), "/linux/memoryPolicy", policy));
+        let found = plan.steps().find_map(|(_, step)| match step {
+            Step::SetMemoryPolicy { mode, nodes } => Some((mode, nodes.0.to_vec())),
+            _ => None,
+        });
+        assert_eq!(found, Some((mode, nodes)), "{words}");
+        let text = plan.to_string();
+        assert!(
+            text.contains(&format!("set memory policy {words}\n")),
+            "{text}"
+        );
+    }
+}

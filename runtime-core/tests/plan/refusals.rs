@@ -40,6 +40,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         (config, resources()),
         (rich, mappings_and_filter()),
         (config, scheduling()),
+        (config, memory_policies()),
         (config, what_the_kernel_would_take_for_something_else()),
     ];
     let rows = |(base, rows): (fn() -> Value, Vec<Row>), supported_some_day| {
@@ -282,6 +283,27 @@ fn scheduling() -> Vec<Row> {
     rows
 }
 
+fn memory_policies() -> Vec<Row> {
+    let with = |mode: &str, nodes: &str| json!({"mode": mode, "nodes": nodes});
+    let nodes = "/linux/memoryPolicy/nodes";
+    let rows = [
+        (with("MPOL_DEFAULT", "0"), nodes),
+        (with("MPOL_LOCAL", "0-7"), nodes),
+        (with("MPOL_BIND", ""), "/linux/memoryPolicy"),
+        (json!({"mode": "MPOL_INTERLEAVE"}), "/linux/memoryPolicy"),
+        (with("MPOL_PREFERRED_MANY", ""), "/linux/memoryPolicy"),
+        (with("MPOL_WEIGHTED_INTERLEAVE", ""), "/linux/memoryPolicy"),
+        (with("MPOL_BIND", "1-0"), nodes),
+        (with("MPOL_BIND", "0-9876543210"), nodes),
+        (with("MPOL_BIND", "a"), nodes),
+        (
+            json!({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES"]}),
+            "/linux/memoryPolicy/flags",
+        ),
+    ];
+    at("/linux/memoryPolicy", rows).collect()
+}
+
 fn devices_and_paths() -> Vec<Row> {
     let device = |key: &str, value: Value| {
         let mut device = json!({"path": "/dev/x", "type": "c", "major": 1, "minor": 1});
@@ -486,10 +508,6 @@ fn unsupported() -> Vec<Row> {
         itself("/process/execCPUAffinity", json!({"initial": "0"})),
         itself("/linux/mountLabel", json!("web")),
         itself("/linux/intelRdt", json!({"closID": "web"})),
-        itself(
-            "/linux/memoryPolicy",
-            json!({"mode": "MPOL_BIND", "nodes": "0"}),
-        ),
         itself("/linux/netDevices", json!({"eth0": {}})),
         (
             "/linux/personality",

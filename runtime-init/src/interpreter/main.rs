@@ -224,6 +224,9 @@ impl Interpreter {
                 sys::set_scheduler(&scheduler).during(Whole)
             }
             Step::SetIoPriority { value } => sys::set_io_priority(value).during(Whole),
+            Step::SetMemoryPolicy { mode, nodes } => {
+                sys::set_memory_policy(mode, nodes.0).during(Whole)
+            }
             Step::SetUmask { mask } => {
                 rustix::process::umask(rustix::fs::Mode::from_bits_truncate(mask));
                 Ok(())

@@ -6,12 +6,14 @@ use super::{call, syscall};
 
 #[cfg(target_arch = "x86_64")]
 mod number {
+    pub(super) const SET_MEMPOLICY: usize = 238;
     pub(super) const IOPRIO_SET: usize = 251;
     pub(super) const SCHED_SETATTR: usize = 314;
 }
 #[cfg(target_arch = "aarch64")]
 mod number {
     pub(super) const IOPRIO_SET: usize = 30;
+    pub(super) const SET_MEMPOLICY: usize = 237;
     pub(super) const SCHED_SETATTR: usize = 274;
 }
 
@@ -69,5 +71,21 @@ pub(crate) fn set_io_priority(value: u32) -> Result<(), Errno> {
         number::IOPRIO_SET,
         [IOPRIO_WHO_PGRP, 0, value as usize, 0, 0],
     )
+    .map(drop)
+}
+
+pub(crate) fn set_memory_policy(mode: u32, nodes: &[u8]) -> Result<(), Errno> {
+    // The kernel counts one more bit than it reads; no bits at all are no mask.
+    let (mask, bits) = match nodes.len() {
+        0 => (core::ptr::null(), 0),
+        length => (nodes.as_ptr(), length.saturating_mul(8).saturating_add(1)),
+    };
+    // SAFETY: the mask has as many bits as are announced; the kernel reads it unaligned.
+    unsafe {
+        syscall(
+            number::SET_MEMPOLICY,
+            [mode as usize, mask as usize, bits, 0, 0],
+        )
+    }
     .map(drop)
 }
