@@ -1,6 +1,9 @@
-//! Where and when a process runs: config.md, `scheduler` and `ioPriority`.
+//! Where and when a process runs: config.md, `scheduler`, `ioPriority` and `execCPUAffinity`.
 
-use conformance::process::Finished;
+use std::fs;
+use std::process::Command;
+
+use conformance::process::{Finished, run};
 use conformance::runtime::runtime;
 use conformance::{Config, Container};
 use serde_json::{Value, json};
@@ -39,7 +42,7 @@ fn with_process(container: &Container, members: Value, program: &[&str]) -> Fini
     process.as_object_mut().unwrap().extend(members);
     let file = container.file("process.json", &process.to_string());
     let mut command = container.subcommand(["exec", "--process"]);
-    conformance::process::run(command.arg(file).arg(&container.id))
+    run(command.arg(file).arg(&container.id))
 }
 
 #[test]
@@ -165,15 +168,143 @@ fn a_deadline_with_a_part_of_the_cpus_is_refused_with_the_reason() {
                 json!({"policy": "SCHED_DEADLINE", "runtime": 42_000, "deadline": 1_000_000}),
             );
     });
-    if conformance::process::run(&mut std::process::Command::new("nproc"))
-        .stdout
-        .trim()
-        == "1"
-    {
+    if run(&mut Command::new("nproc")).stdout.trim() == "1" {
         return;
     }
     let _ = container
         .create()
         .refused(&["process scheduler can't be used together with AllowedCPUs"]);
     container.assert_nothing_left();
+}
+
+const SHOW_CPUS: &str = "/proc/self/status";
+
+/// The CPUs in proc_pid_status(5).
+fn cpus(status: &str) -> &str {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    line.unwrap().trim()
+}
+
+/// The first and the last of the CPUs that this process may run on, if they are two.
+fn two_cpus() -> Option<(String, String)> {
+    let status = fs::read_to_string(SHOW_CPUS).unwrap();
+    let list = cpus(&status);
+    let first = list.split([',', '-']).next().unwrap();
+    let last = list.rsplit([',', '-']).next().unwrap();
+    (first != last).then(|| (first.to_owned(), last.to_owned()))
+}
+
+/// The same command, of a caller that runs on this CPU alone.
+fn on_cpu(cpu: &str, command: &Command) -> Command {
+    let mut taskset = Command::new("taskset");
+    taskset
+        .args(["--cpu-list", cpu])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir("/");
+    taskset
+}
+
+#[test]
+fn the_callers_affinity_is_not_the_containers() {
+    let Some((first, _)) = two_cpus() else { return };
+    let all = fs::read_to_string(SHOW_CPUS).unwrap();
+    let container = Container::new(|config| {
+        config.args(&["cat", SHOW_CPUS]);
+    });
+    let finished = run(&mut on_cpu(&first, &container.run_command(&[]))).ok();
+    assert_eq!(cpus(&finished.stdout), cpus(&all));
+
+    let container = running(|_| {});
+    let command = container.exec_command(&[], &["cat", SHOW_CPUS]);
+    let finished = run(&mut on_cpu(&first, &command)).ok();
+    assert_eq!(cpus(&finished.stdout), cpus(&all));
+}
+
+#[test]
+fn the_affinity_is_that_of_the_containers_cpus_whatever_the_callers_is() {
+    let Some((first, last)) = two_cpus() else {
+        return;
+    };
+    let container = Container::new(|config| {
+        config
+            .args(&["cat", SHOW_CPUS])
+            .set("/linux/resources/cpu", json!({"cpus": last, "mems": "0"}));
+    });
+    let finished = run(&mut on_cpu(&first, &container.run_command(&[]))).ok();
+    assert_eq!(cpus(&finished.stdout), last);
+}
+
+#[test]
+fn exec_runs_on_the_final_cpus() {
+    let Some((first, last)) = two_cpus() else {
+        return;
+    };
+    let affinity = json!({"initial": first, "final": last});
+    let configured = running(|config| {
+        config.set("/process/execCPUAffinity", affinity.clone());
+    });
+    let show = ["cat", SHOW_CPUS];
+    assert_eq!(cpus(&configured.exec(&[], &show).ok().stdout), last);
+    // The setting is not the first process's.
+    let init = fs::read_to_string(format!("/proc/{}/status", configured.pid())).unwrap();
+    assert_eq!(cpus(&init), cpus(&fs::read_to_string(SHOW_CPUS).unwrap()));
+
+    let container = running(|_| {});
+    for (list, expected) in [
+        (last.clone(), last.clone()),
+        (format!("{last},{first}"), cpus_of(&[&first, &last])),
+    ] {
+        let members = json!({"execCPUAffinity": {"initial": "", "final": list}});
+        let finished = with_process(&container, members, &show).ok();
+        assert_eq!(cpus(&finished.stdout), expected);
+    }
+}
+
+/// The list of two CPUs as the kernel writes it.
+fn cpus_of(pair: &[&str; 2]) -> String {
+    let [first, last] = pair.map(|cpu| cpu.parse::<u32>().unwrap());
+    let separator = if first + 1 == last { '-' } else { ',' };
+    format!("{first}{separator}{last}")
+}
+
+#[test]
+fn exec_with_initial_cpus_alone_runs_and_leaves_the_rest_to_the_kernel() {
+    let Some((first, last)) = two_cpus() else {
+        return;
+    };
+    let container = running(|_| {});
+    let members = json!({"execCPUAffinity": {"initial": last}});
+    let finished = with_process(&container, members, &["cat", SHOW_CPUS]).ok();
+    let found = cpus(&finished.stdout);
+    let all = fs::read_to_string(SHOW_CPUS).unwrap();
+    // Kernels before 6.2 widen it to the cgroup's in version 1.
+    assert!(found == last || found == cpus(&all), "{found}, not {first}");
+}
+
+#[test]
+fn cpus_that_are_none_are_refused_by_their_pointer() {
+    let container = running(|_| {});
+    for (affinity, pointer) in [
+        (
+            json!({"initial": "70000"}),
+            "/process/execCPUAffinity/initial",
+        ),
+        (json!({"final": "8-7"}), "/process/execCPUAffinity/final"),
+        (
+            json!({"initial": "65535"}),
+            "/process/execCPUAffinity/initial",
+        ),
+        (json!({"final": "65535"}), "/process/execCPUAffinity/final"),
+        (json!({"final": "all"}), "/process/execCPUAffinity/final"),
+    ] {
+        let members = json!({"execCPUAffinity": affinity});
+        let finished = with_process(&container, members, &["true"]);
+        assert_eq!(finished.code(), 255, "{affinity}: {finished:?}");
+        if runtime().is_bareboat() {
+            assert!(finished.stderr.contains(pointer), "{finished:?}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use crate::facts::HostFacts;
 use crate::launch::{Handover, Init, Progress};
 use crate::plan::{self, Options};
 use crate::status::Status;
-use crate::{create, home, sources, sys};
+use crate::{create, exec_cpu_affinity, home, sources, sys};
 
 /// Starts a process in a container, in its namespaces and cgroup.
 ///
@@ -181,7 +181,11 @@ impl<'a> ExecBuilder<'a> {
             cgroup: born_in.as_ref().map(OwnedFd::as_fd),
             directory: &self.container.directory(),
         };
-        Init::start(plan, &slots, &handover)
+        let start = || Init::start(plan, &slots, &handover);
+        match exec_cpu_affinity::initial(&self.process)? {
+            Some(cpus) => exec_cpu_affinity::on(&cpus, start),
+            None => start(),
+        }
     }
 
     /// The host's part: the same few things as for a container's first process. Gives the terminal's master.

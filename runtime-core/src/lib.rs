@@ -41,6 +41,7 @@ mod default_spec;
 mod devices;
 mod error;
 mod exec;
+mod exec_cpu_affinity;
 mod facts;
 mod features;
 mod home;

@@ -8,7 +8,7 @@ use runtime_init::{Numbers, Step, Text, TextList};
 use crate::error::{Error, Result};
 use crate::namespaces::{NEWTIME, NEWUSER, Namespaces};
 use crate::plan::{Builder, Origin, Source, c_string, pointer, text_list};
-use crate::{apparmor, selinux};
+use crate::{apparmor, exec_cpu_affinity, selinux};
 
 /// Permissions of a container's session keyring (keyrings(7)): all to its possessors; to its user what the kernel gives,
 /// view, read and link, and search, without which `exec` would not find it by its name.
@@ -20,6 +20,7 @@ pub(crate) fn isolate(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     let origin = || Origin::Default("isolation of the init");
     plan.step(origin(), &Step::Undumpable);
     plan.step(origin(), &Step::NewSession);
+    exec_cpu_affinity::reset(plan, process)?;
     if needs_proc(plan)? || label_needs_proc(plan, process)? {
         plan.step(origin(), &Step::OpenProc);
     }
@@ -40,6 +41,7 @@ pub(crate) fn open_proc_of_tenant(plan: &mut Builder<'_>, process: &Process) -> 
 /// Shuts off a process that joins a container; it is undumpable already. The keyring is the container's.
 pub(crate) fn isolate_tenant(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     isolate_hook(plan);
+    exec_cpu_affinity::set_final(plan, process)?;
     new_keyring(plan, process, 0)?;
     oom_score_adj(plan, process);
     Ok(())

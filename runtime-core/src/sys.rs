@@ -377,6 +377,17 @@ pub(crate) fn is_in_bounding_set(capability: u32) -> Option<bool> {
     }
 }
 
+/// Lets the calling thread run on the CPUs of the mask alone (sched_setaffinity(2)).
+pub(crate) fn set_cpu_affinity(mask: &[u8]) -> io::Result<()> {
+    // SAFETY: thread 0 is the calling one; the mask has as many bytes as are announced.
+    let result =
+        unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, mask.len(), mask.as_ptr()) };
+    match result {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 /// prlimit(2) on another process.
 pub(crate) fn set_rlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> io::Result<()> {
     let limit = libc::rlimit64 {

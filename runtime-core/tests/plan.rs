@@ -120,6 +120,7 @@ fn the_steps_of_a_configuration_with_everything_come_in_this_order() {
         "BringLoopbackUp",
         "Undumpable",
         "NewSession",
+        "ResetCpuAffinity",
         "OpenProc",
         "NewKeyring",
         "Unshare",

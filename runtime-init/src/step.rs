@@ -54,6 +54,10 @@ pub enum Step<'a> {
     Undumpable,
     /// setsid(2).
     NewSession,
+    /// sched_setaffinity(2) to these CPUs.
+    SetCpuAffinity { cpus: Bytes<'a> },
+    /// sched_setaffinity(2) to all CPUs that the cgroup allows, if the kernel lets it.
+    ResetCpuAffinity,
     /// A session keyring of this name, a new one unless there is one that may be searched (keyctl(2),
     /// KEYCTL_JOIN_SESSION_KEYRING), and its permissions, unless they are 0 (KEYCTL_SETPERM).
     NewKeyring { name: Text<'a>, permissions: u32 },

@@ -75,7 +75,6 @@ pub(crate) fn tenant(
     cgroup: usize,
     namespaces: u32,
 ) -> Result<Plan> {
-    unsupported::check_process(process)?;
     let mut builder = Builder::new(spec, facts, options);
     let plan = &mut builder;
     process::open_proc_of_tenant(plan, process)?;

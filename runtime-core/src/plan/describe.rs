@@ -4,7 +4,7 @@ use runtime_init::{Slot, Step, Text};
 
 use super::{Plan, Source};
 use crate::mounts::options::{MS_REC, propagation_name};
-use crate::{apparmor, io_priority, memory_policy, namespaces, scheduler, selinux};
+use crate::{apparmor, io_priority, memory_policy, namespaces, number_list, scheduler, selinux};
 
 /// What the step does, on what.
 pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
@@ -93,6 +93,9 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
         }
         Step::SetIoPriority { value } => io_priority::describe(*value),
         Step::SetMemoryPolicy { mode, nodes } => memory_policy::describe(*mode, nodes.0),
+        Step::SetCpuAffinity { cpus } => {
+            format!("run on CPUs {}", number_list::describe(cpus.0))
+        }
         Step::SetUmask { mask } => format!("set umask {mask:04o}"),
         Step::LoadSeccomp { flags, program } => format!(
             "load seccomp filter ({} instructions, flags {flags:#x})",
@@ -130,6 +133,7 @@ fn sentence(step: &Step<'_>) -> String {
         Step::BecomeRoot => "become root of the user namespace",
         Step::Undumpable => "forbid ptrace of the init",
         Step::NewSession => "make a session",
+        Step::ResetCpuAffinity => "run on all CPUs of the cgroup",
         Step::OpenProc => "open a private procfs",
         Step::UseCurrentRoot => "use the root of the mount namespace",
         Step::PivotRoot => "pivot into the root",

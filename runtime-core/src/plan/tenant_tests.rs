@@ -82,3 +82,22 @@ fn a_label_where_there_is_none_is_refused_by_its_pointer() {
     let error = plan(label, &HostFacts::typical(), &Options::default()).unwrap_err();
     assert_eq!(error.origin(), Some("/process/selinuxLabel"));
 }
+
+#[test]
+fn its_final_cpus_are_set_and_without_any_the_callers_are_not_inherited() {
+    let with = |affinity: Value| {
+        let change = json!({"execCPUAffinity": affinity});
+        let plan = plan(change, &HostFacts::typical(), &Options::default()).unwrap();
+        let found = plan.steps().find_map(|(_, step)| match step {
+            Step::SetCpuAffinity { cpus } => Some(cpus.0.to_vec()),
+            _ => None,
+        });
+        (found, position(&plan, "ResetCpuAffinity").is_some())
+    };
+    let mask = Some(vec![0b1000_0001, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(with(json!({"final": "0,7"})), (mask.clone(), false));
+    assert_eq!(with(json!({"initial": "1", "final": "0,7"})), (mask, false));
+    // With initial ones alone the kernel decides.
+    assert_eq!(with(json!({"initial": "1"})), (None, false));
+    assert_eq!(with(json!({})), (None, true));
+}

@@ -273,6 +273,18 @@ fn scheduling() -> Vec<Row> {
         (deadline(4000, 5000, 4999), "/process/scheduler"),
     ];
     let mut rows: Vec<Row> = at("/process/scheduler", schedulers).collect();
+    for (affinity, pointer) in [
+        (
+            json!({"initial": "1-0"}),
+            "/process/execCPUAffinity/initial",
+        ),
+        (
+            json!({"initial": "0", "final": "65536"}),
+            "/process/execCPUAffinity/final",
+        ),
+    ] {
+        rows.push(("/process/execCPUAffinity", affinity, pointer));
+    }
     for priority in [-1, 8] {
         rows.push((
             "/process/ioPriority",
@@ -505,7 +517,6 @@ fn unsupported() -> Vec<Row> {
     vec![
         itself("/process/apparmorProfile", json!("web")),
         itself("/process/selinuxLabel", json!("web")),
-        itself("/process/execCPUAffinity", json!({"initial": "0"})),
         itself("/linux/mountLabel", json!("web")),
         itself("/linux/intelRdt", json!({"closID": "web"})),
         itself("/linux/netDevices", json!({"eth0": {}})),

@@ -103,6 +103,11 @@ impl Interpreter {
             Step::BecomeRoot => process::set_ids(0, 0),
             Step::Undumpable => sys::set_dumpable(false).during(Whole),
             Step::NewSession => rustix::process::setsid().map(drop).during(Whole),
+            Step::SetCpuAffinity { cpus } => sys::set_cpu_affinity(cpus.0).during(Whole),
+            Step::ResetCpuAffinity => {
+                sys::reset_cpu_affinity();
+                Ok(())
+            }
             Step::NewKeyring { name, permissions } => {
                 sys::new_keyring(name.0, permissions).during(Whole)
             }

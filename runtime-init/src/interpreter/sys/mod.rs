@@ -10,7 +10,10 @@ use core::arch::asm;
 use core::ffi::CStr;
 use core::mem::size_of;
 
-pub(crate) use scheduling::{Scheduler, set_io_priority, set_memory_policy, set_scheduler};
+pub(crate) use scheduling::{
+    Scheduler, reset_cpu_affinity, set_cpu_affinity, set_io_priority, set_memory_policy,
+    set_scheduler,
+};
 pub(crate) use start::Start;
 
 use runtime_init::Numbers;

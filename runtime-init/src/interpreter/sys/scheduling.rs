@@ -6,6 +6,7 @@ use super::{call, syscall};
 
 #[cfg(target_arch = "x86_64")]
 mod number {
+    pub(super) const SCHED_SETAFFINITY: usize = 203;
     pub(super) const SET_MEMPOLICY: usize = 238;
     pub(super) const IOPRIO_SET: usize = 251;
     pub(super) const SCHED_SETATTR: usize = 314;
@@ -13,6 +14,7 @@ mod number {
 #[cfg(target_arch = "aarch64")]
 mod number {
     pub(super) const IOPRIO_SET: usize = 30;
+    pub(super) const SCHED_SETAFFINITY: usize = 122;
     pub(super) const SET_MEMPOLICY: usize = 237;
     pub(super) const SCHED_SETATTR: usize = 274;
 }
@@ -88,4 +90,23 @@ pub(crate) fn set_memory_policy(mode: u32, nodes: &[u8]) -> Result<(), Errno> {
         )
     }
     .map(drop)
+}
+
+pub(crate) fn set_cpu_affinity(cpus: &[u8]) -> Result<(), Errno> {
+    // SAFETY: process 0 is this one; the mask has as many bytes as are announced, and the kernel reads it unaligned.
+    unsafe {
+        syscall(
+            number::SCHED_SETAFFINITY,
+            [0, cpus.len(), cpus.as_ptr() as usize, 0, 0],
+        )
+    }
+    .map(drop)
+}
+
+/// The kernel takes from the mask what there is, and remembers the rest for CPUs that come later. Where it refuses, the
+/// affinity of the caller stays: nothing was asked for.
+pub(crate) fn reset_cpu_affinity() {
+    /// As many CPUs as a kernel can be built for: NR_CPUS is at most 8192.
+    static ALL: [u8; 1024] = [0xff; 1024];
+    let _ = set_cpu_affinity(&ALL);
 }
