@@ -1,5 +1,10 @@
 //! Where and when a process runs: config.md, `scheduler`, `ioPriority` and `execCPUAffinity`.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "in helpers of tests, too, a panic is a failure"
+)]
+
 use std::fs;
 use std::process::Command;
 

@@ -219,6 +219,11 @@ fn process() -> Vec<Row> {
             "/process/consoleSize/height",
         ),
         ("/process/rlimits/-", limit, "/process/rlimits/1/type"),
+        (
+            "/process/rlimits/-",
+            json!({"type": "RLIMIT_CORE", "soft": 2, "hard": 1}),
+            "/process/rlimits/1/soft",
+        ),
         itself("/hostname", json!("a\u{0}b")),
         itself("/domainname", json!("a\u{0}b")),
     ]
