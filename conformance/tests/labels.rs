@@ -40,7 +40,7 @@ fn an_apparmor_profile_is_refused_where_there_is_no_apparmor() {
     let container = Container::new(|config| {
         config.set("/process/apparmorProfile", json!("docker-default"));
     });
-    let phrases = phrases("apparmor not supported", "/process/apparmorProfile");
+    let phrases = phrases("apparmor", "/process/apparmorProfile");
     let _ = container.create().refused(&phrases);
     container.assert_nothing_left();
     let _ = container.run().refused(&phrases);
@@ -122,6 +122,9 @@ fn the_session_keyring_is_the_containers_own_and_exec_shares_it() {
 
 #[test]
 fn in_a_user_namespace_exec_finds_the_containers_keyring_too() {
+    if runtime().departs("runc", "lets anyone search the keyring but its owner") {
+        return;
+    }
     let container = running(|config| {
         config.user_namespace(&[(0, 100_000, 65536)]);
     });

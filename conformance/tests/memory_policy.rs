@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 /// The policy of the first mapping (proc_pid_numa_maps(5)).
 const SHOW: &str = "head -n 1 /proc/self/numa_maps | cut -d ' ' -f 2";
 
+fn no_policies() -> bool {
+    runtime().predates("runc", [1, 4, 0], "memoryPolicy")
+}
+
 fn policy(policy: Value) -> impl FnOnce(&mut Config) {
     move |config| {
         config.set("/linux/memoryPolicy", policy);
@@ -16,6 +20,9 @@ fn policy(policy: Value) -> impl FnOnce(&mut Config) {
 
 #[test]
 fn every_mode_is_the_programs() {
+    if no_policies() {
+        return;
+    }
     for (mode, nodes, expected) in [
         ("MPOL_DEFAULT", "", "default"),
         ("MPOL_LOCAL", "", "local"),
@@ -47,6 +54,9 @@ fn every_mode_is_the_programs() {
 
 #[test]
 fn flags_are_the_programs_too() {
+    if no_policies() {
+        return;
+    }
     let shown = output_of(
         SHOW,
         policy(json!({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]})),
@@ -61,6 +71,9 @@ fn flags_are_the_programs_too() {
 
 #[test]
 fn a_process_that_joins_has_the_containers_policy() {
+    if no_policies() {
+        return;
+    }
     let container = Container::new(|config| {
         config.waits();
         policy(json!({"mode": "MPOL_INTERLEAVE", "nodes": "0"}))(config);
@@ -77,6 +90,9 @@ fn without_one_the_policy_is_the_kernels_default() {
 
 #[test]
 fn what_is_no_policy_is_refused_by_its_pointer() {
+    if no_policies() {
+        return;
+    }
     for (value, pointer, words) in [
         (json!({}), "/linux/memoryPolicy", "invalid memory policy"),
         (
@@ -116,6 +132,9 @@ fn what_is_no_policy_is_refused_by_its_pointer() {
 
 #[test]
 fn a_node_that_the_machine_has_not_is_an_error_that_names_it() {
+    if no_policies() {
+        return;
+    }
     let container = Container::new(policy(json!({"mode": "MPOL_BIND", "nodes": "1023"})));
     let phrases: &[&str] = match runtime().is_bareboat() {
         true => &["/linux/memoryPolicy", "MPOL_BIND for nodes 1023"],

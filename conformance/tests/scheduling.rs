@@ -18,8 +18,17 @@ const IOPRIO_GET: &str = "252";
 #[cfg(target_arch = "aarch64")]
 const IOPRIO_GET: &str = "31";
 const IOPRIO_WHO_PROCESS: &str = "1";
+const CLASS_REAL_TIME: u32 = 1 << 13;
 const CLASS_BEST_EFFORT: u32 = 2 << 13;
 const CLASS_IDLE: u32 = 3 << 13;
+
+fn no_scheduler() -> bool {
+    runtime().predates("runc", [1, 2, 0], "scheduler and ioPriority")
+}
+
+fn no_affinity() -> bool {
+    runtime().predates("runc", [1, 3, 0], "execCPUAffinity")
+}
 
 fn running(change: impl FnOnce(&mut Config)) -> Container {
     let container = Container::new(|config| {
@@ -52,6 +61,9 @@ fn with_process(container: &Container, members: Value, program: &[&str]) -> Fini
 
 #[test]
 fn policy_nice_value_and_priority_are_the_programs() {
+    if no_scheduler() {
+        return;
+    }
     for (scheduler, expected) in [
         (json!({"policy": "SCHED_BATCH", "nice": 5}), [5, 0, 3]),
         (json!({"policy": "SCHED_OTHER", "nice": -5}), [-5, 0, 0]),
@@ -70,6 +82,9 @@ fn policy_nice_value_and_priority_are_the_programs() {
 
 #[test]
 fn a_user_without_privileges_has_the_scheduler_too() {
+    if no_scheduler() {
+        return;
+    }
     let container = Container::new(|config| {
         config
             .args(&["cat", "/proc/self/stat"])
@@ -87,7 +102,38 @@ fn a_user_without_privileges_has_the_scheduler_too() {
 }
 
 #[test]
+fn in_a_user_namespace_the_scheduler_and_io_priority_are_as_given_too() {
+    if runtime().departs("runc", "lets the process try without the privileges") {
+        return;
+    }
+    let container = running(|config| {
+        config
+            .user_namespace(&[(0, 100_000, 65536)])
+            .set(
+                "/process/scheduler",
+                json!({"policy": "SCHED_BATCH", "nice": -6}),
+            )
+            .set(
+                "/process/ioPriority",
+                json!({"class": "IOPRIO_CLASS_RT", "priority": 2}),
+            );
+    });
+    let finished = container.exec(&[], &["cat", "/proc/1/stat"]);
+    assert_eq!(scheduling(&finished.ok()), [-6, 0, 3]);
+    let own = container.exec(&[], &["cat", "/proc/self/stat"]).ok();
+    assert_eq!(scheduling(&own), [-6, 0, 3]);
+    for pid in ["0", "1"] {
+        let get = ["/probe", "syscall", IOPRIO_GET, IOPRIO_WHO_PROCESS, pid];
+        let io = container.exec(&[], &get).ok().stdout;
+        assert_eq!(io.trim(), (CLASS_REAL_TIME | 2).to_string(), "{pid}");
+    }
+}
+
+#[test]
 fn exec_can_have_a_deadline_where_the_container_has_none() {
+    if no_scheduler() {
+        return;
+    }
     let container = running(|_| {});
     let scheduler = json!({
         "policy": "SCHED_DEADLINE", "flags": ["SCHED_FLAG_RESET_ON_FORK"],
@@ -104,6 +150,9 @@ fn exec_can_have_a_deadline_where_the_container_has_none() {
 
 #[test]
 fn exec_has_the_containers_scheduler_and_io_priority_or_its_own() {
+    if no_scheduler() {
+        return;
+    }
     let container = running(|config| {
         config
             .set(
@@ -136,6 +185,9 @@ fn exec_has_the_containers_scheduler_and_io_priority_or_its_own() {
 
 #[test]
 fn the_io_priority_is_the_programs() {
+    if no_scheduler() {
+        return;
+    }
     for (class, bits) in [("BE", CLASS_BEST_EFFORT), ("IDLE", CLASS_IDLE)] {
         let container = Container::new(|config| {
             config
@@ -152,6 +204,9 @@ fn the_io_priority_is_the_programs() {
 
 #[test]
 fn a_policy_that_the_kernel_has_not_is_an_error_that_names_it() {
+    if no_scheduler() {
+        return;
+    }
     let container = Container::new(|config| {
         config.set("/process/scheduler", json!({"policy": "SCHED_ISO"}));
     });
@@ -165,6 +220,9 @@ fn a_policy_that_the_kernel_has_not_is_an_error_that_names_it() {
 
 #[test]
 fn a_deadline_with_a_part_of_the_cpus_is_refused_with_the_reason() {
+    if no_scheduler() {
+        return;
+    }
     let container = Container::new(|config| {
         config
             .set("/linux/resources/cpu", json!({"cpus": "0"}))
@@ -214,6 +272,9 @@ fn on_cpu(cpu: &str, command: &Command) -> Command {
 
 #[test]
 fn the_callers_affinity_is_not_the_containers() {
+    if no_affinity() {
+        return;
+    }
     let Some((first, _)) = two_cpus() else { return };
     let all = fs::read_to_string(SHOW_CPUS).unwrap();
     let container = Container::new(|config| {
@@ -230,6 +291,9 @@ fn the_callers_affinity_is_not_the_containers() {
 
 #[test]
 fn the_affinity_is_that_of_the_containers_cpus_whatever_the_callers_is() {
+    if no_affinity() {
+        return;
+    }
     let Some((first, last)) = two_cpus() else {
         return;
     };
@@ -244,6 +308,9 @@ fn the_affinity_is_that_of_the_containers_cpus_whatever_the_callers_is() {
 
 #[test]
 fn exec_runs_on_the_final_cpus() {
+    if no_affinity() {
+        return;
+    }
     let Some((first, last)) = two_cpus() else {
         return;
     };
@@ -277,6 +344,9 @@ fn cpus_of(pair: &[&str; 2]) -> String {
 
 #[test]
 fn exec_with_initial_cpus_alone_runs_and_leaves_the_rest_to_the_kernel() {
+    if no_affinity() {
+        return;
+    }
     let Some((first, last)) = two_cpus() else {
         return;
     };
@@ -291,6 +361,9 @@ fn exec_with_initial_cpus_alone_runs_and_leaves_the_rest_to_the_kernel() {
 
 #[test]
 fn cpus_that_are_none_are_refused_by_their_pointer() {
+    if no_affinity() {
+        return;
+    }
     let container = running(|_| {});
     for (affinity, pointer) in [
         (

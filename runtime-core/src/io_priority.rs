@@ -9,8 +9,13 @@ use crate::plan::{Builder, pointer};
 /// Where the class begins in the kernel's value (linux/ioprio.h).
 const CLASS_SHIFT: u32 = 13;
 
-/// Sets the priority, while the process has the runtime's privileges: IOPRIO_CLASS_RT needs CAP_SYS_NICE.
-pub(crate) fn set(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
+/// Sets the priority, while the process has the runtime's privileges: IOPRIO_CLASS_RT needs CAP_SYS_NICE. One in a user
+/// namespace has none that counts, so the runtime does it.
+pub(crate) fn set(
+    plan: &mut Builder<'_>,
+    process: &Process,
+    in_user_namespace: bool,
+) -> Result<()> {
     let Some(priority) = process.io_priority() else {
         return Ok(());
     };
@@ -27,10 +32,12 @@ pub(crate) fn set(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
         }
     };
     let value = class << CLASS_SHIFT | level;
-    plan.step(
-        pointer("/process/ioPriority"),
-        &Step::SetIoPriority { value },
-    );
+    let origin = pointer("/process/ioPriority");
+    if in_user_namespace {
+        plan.plan.io_priority = Some((origin, value));
+    } else {
+        plan.step(origin, &Step::SetIoPriority { value });
+    }
     Ok(())
 }
 

@@ -253,15 +253,8 @@ pub(crate) fn step_error(plan: &Plan, report: Report) -> Error {
         return Error::io(ErrorKind::Setup, problem, cause).at(origin.to_string());
     }
     let mut attempt = plan::describe(plan, &step);
-    if let Step::SetScheduler {
-        policy: scheduler::DEADLINE,
-        ..
-    } = &step
-        && cause.raw_os_error() == Some(libc::EPERM)
-    {
-        attempt = format!(
-            "{attempt}: process scheduler can't be used together with AllowedCPUs (linux.resources.cpu.cpus), nor without CAP_SYS_NICE"
-        );
+    if let Step::SetScheduler(scheduling) = &step {
+        attempt = scheduler::attempt(scheduling, &cause);
     }
     if report.operation != Operation::Whole {
         attempt = format!("{attempt}: {}", report.operation);

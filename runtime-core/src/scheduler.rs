@@ -1,13 +1,15 @@
 //! `process.scheduler`: policy and parameters of the CPU's scheduler (sched_setattr(2), sched(7)).
 
+use std::io;
+
 use oci_spec::runtime::{LinuxSchedulerFlag, LinuxSchedulerPolicy, Process, Scheduler};
-use runtime_init::Step;
+use runtime_init::{Scheduling, Step};
 
 use crate::error::{Error, Result};
 use crate::plan::{Builder, pointer};
 
 /// The kernel's SCHED_DEADLINE (linux/sched.h).
-pub(crate) const DEADLINE: u32 = 6;
+const DEADLINE: u32 = 6;
 
 /// SCHED_FLAG_KEEP_POLICY and SCHED_FLAG_KEEP_PARAMS: what is not set need not be given.
 const KEEP: u64 = 0x08 | 0x10;
@@ -28,8 +30,24 @@ fn policy(policy: LinuxSchedulerPolicy) -> u32 {
     }
 }
 
+/// What a step or the runtime does.
+pub(crate) fn describe(scheduling: &Scheduling) -> String {
+    format!("set scheduling policy {}", name(scheduling.policy))
+}
+
+/// What the runtime or the init tried, with the reason if this is one that the errno hides.
+pub(crate) fn attempt(scheduling: &Scheduling, cause: &io::Error) -> String {
+    let attempt = describe(scheduling);
+    if scheduling.policy != DEADLINE || cause.raw_os_error() != Some(libc::EPERM) {
+        return attempt;
+    }
+    format!(
+        "{attempt}: process scheduler can't be used together with AllowedCPUs (linux.resources.cpu.cpus), nor without CAP_SYS_NICE"
+    )
+}
+
 /// The name of a policy, by the kernel's number.
-pub(crate) fn name(policy: u32) -> &'static str {
+fn name(policy: u32) -> &'static str {
     match policy {
         0 => "SCHED_OTHER",
         1 => "SCHED_FIFO",
@@ -96,8 +114,13 @@ pub(crate) fn explain(pointer: &str) -> Option<String> {
     Some(format!("invalid scheduler flag: there are {names}"))
 }
 
-/// Sets the scheduler, while the process has the runtime's CAP_SYS_NICE.
-pub(crate) fn set(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
+/// Sets the scheduler, while the process has the runtime's CAP_SYS_NICE. One in a user namespace has none that counts, so
+/// the runtime does it.
+pub(crate) fn set(
+    plan: &mut Builder<'_>,
+    process: &Process,
+    in_user_namespace: bool,
+) -> Result<()> {
     let Some(scheduler) = process.scheduler() else {
         return Ok(());
     };
@@ -105,7 +128,7 @@ pub(crate) fn set(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     check_nice(scheduler)?;
     check_priority(scheduler, flags)?;
     check_deadline(scheduler, flags)?;
-    let step = Step::SetScheduler {
+    let scheduling = Scheduling {
         policy: policy(*scheduler.policy()),
         flags,
         nice: scheduler.nice().unwrap_or(0),
@@ -114,7 +137,12 @@ pub(crate) fn set(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
         deadline: scheduler.deadline().unwrap_or(0),
         period: scheduler.period().unwrap_or(0),
     };
-    plan.step(pointer("/process/scheduler"), &step);
+    let origin = pointer("/process/scheduler");
+    if in_user_namespace {
+        plan.plan.scheduling = Some((origin, scheduling));
+    } else {
+        plan.step(origin, &Step::SetScheduler(scheduling));
+    }
     Ok(())
 }
 

@@ -1,11 +1,15 @@
 //! The library's only `unsafe`: starting the init, and system calls that no crate wraps.
 #![allow(unsafe_code)]
 
+mod scheduling;
+
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
+
+pub(crate) use scheduling::{set_cpu_affinity, set_io_priority, set_scheduler};
 
 use crate::plan::Attributes;
 
@@ -374,17 +378,6 @@ pub(crate) fn is_in_bounding_set(capability: u32) -> Option<bool> {
         0 => Some(false),
         1 => Some(true),
         _ => None,
-    }
-}
-
-/// Lets the calling thread run on the CPUs of the mask alone (sched_setaffinity(2)).
-pub(crate) fn set_cpu_affinity(mask: &[u8]) -> io::Result<()> {
-    // SAFETY: thread 0 is the calling one; the mask has as many bytes as are announced.
-    let result =
-        unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, mask.len(), mask.as_ptr()) };
-    match result {
-        -1 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
     }
 }
 

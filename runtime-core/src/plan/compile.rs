@@ -120,8 +120,8 @@ fn run_user_process(
 ) -> Result<()> {
     process::arguments(plan, process)?;
     process::umask(plan, process)?;
-    scheduler::set(plan, process)?;
-    io_priority::set(plan, process)?;
+    scheduler::set(plan, process, in_user_namespace)?;
+    io_priority::set(plan, process, in_user_namespace)?;
     memory_policy::set(plan)?;
     console::chown_stdio(plan, process);
     rlimits::all(plan, process, in_user_namespace)?;

@@ -88,9 +88,7 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
             soft,
             hard,
         } => format!("limit resource {resource} to {soft} (hard {hard})"),
-        Step::SetScheduler { policy, .. } => {
-            format!("set scheduling policy {}", scheduler::name(*policy))
-        }
+        Step::SetScheduler(scheduling) => scheduler::describe(scheduling),
         Step::SetIoPriority { value } => io_priority::describe(*value),
         Step::SetMemoryPolicy { mode, nodes } => memory_policy::describe(*mode, nodes.0),
         Step::SetCpuAffinity { cpus } => {

@@ -5,7 +5,7 @@ use runtime_core::plan::HostFacts;
 use runtime_init::Step;
 use serde_json::{Value, json};
 
-use crate::configurations::{config, patched, rich};
+use crate::configurations::{config, default, patched, rich};
 use crate::{compile_for, compiled, names, position};
 
 fn with_labels() -> HostFacts {
@@ -136,25 +136,42 @@ fn the_scheduler_and_io_priority_are_set_while_the_process_is_privileged() {
         "policy": "SCHED_DEADLINE", "nice": 3, "runtime": 42_000, "deadline": 100_000, "period": 1_000_000
     });
     let io = json!({"class": "IOPRIO_CLASS_RT", "priority": 7});
-    let config = patched(rich(), "/process/scheduler", scheduler);
-    let config = patched(config, "/process/ioPriority", io);
-    let plan = compiled(&config);
+    let change = |config| {
+        let config = patched(config, "/process/scheduler", scheduler.clone());
+        patched(config, "/process/ioPriority", io.clone())
+    };
+    let plan = compiled(&change(default()));
     let found: Vec<_> = plan
         .steps()
         .map(|(_, step)| format!("{step:?}"))
         .filter(|step| step.starts_with("SetScheduler") || step.starts_with("SetIoPriority"))
         .collect();
     let expected = [
-        "SetScheduler { policy: 6, flags: 0, nice: 3, priority: 0, runtime: 42000, deadline: 100000, period: 1000000 }",
+        "SetScheduler(Scheduling { policy: 6, flags: 0, nice: 3, priority: 0, runtime: 42000, deadline: 100000, period: 1000000 })",
         "SetIoPriority { value: 8199 }",
     ];
     assert_eq!(found, expected);
     let names = names(&plan);
-    // A limit on priorities comes into force after them.
     for step in ["SetScheduler", "SetIoPriority"] {
-        assert!(position(&names, step) < position(&names, "LimitBoundingSet"));
-        assert!(position(&names, step) < position(&names, "SetUser"));
-        assert!(position(&names, step) < position(&names, "LoadSeccomp"));
+        for later in ["SetLimit", "LimitBoundingSet", "SetUser", "Wait Ready"] {
+            assert!(position(&names, step) < position(&names, later), "{later}");
+        }
+    }
+
+    // In a user namespace nobody has the privileges, so the runtime does it.
+    let plan = compiled(&change(rich()));
+    let names = self::names(&plan);
+    assert!(!names.contains(&"SetScheduler".to_owned()), "{names:?}");
+    let json = serde_json::to_value(&plan).unwrap();
+    assert_eq!(json["scheduler"]["origin"], "/process/scheduler");
+    assert_eq!(json["scheduler"]["what"]["deadline"], 100_000);
+    assert_eq!(json["ioPriority"]["what"], 8199);
+    let text = plan.to_string();
+    for words in [
+        "set scheduling policy SCHED_DEADLINE",
+        "set I/O priority IOPRIO_CLASS_RT 7",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
     }
 }
 

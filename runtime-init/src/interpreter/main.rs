@@ -208,26 +208,7 @@ impl Interpreter {
             Step::SetDomainname { name } => {
                 rustix::system::setdomainname(name.0.to_bytes()).during(Whole)
             }
-            Step::SetScheduler {
-                policy,
-                flags,
-                nice,
-                priority,
-                runtime,
-                deadline,
-                period,
-            } => {
-                let scheduler = sys::Scheduler {
-                    policy,
-                    flags,
-                    nice,
-                    priority,
-                    runtime,
-                    deadline,
-                    period,
-                };
-                sys::set_scheduler(&scheduler).during(Whole)
-            }
+            Step::SetScheduler(scheduling) => sys::set_scheduler(&scheduling).during(Whole),
             Step::SetIoPriority { value } => sys::set_io_priority(value).during(Whole),
             Step::SetMemoryPolicy { mode, nodes } => {
                 sys::set_memory_policy(mode, nodes.0).during(Whole)

@@ -11,8 +11,7 @@ use core::ffi::CStr;
 use core::mem::size_of;
 
 pub(crate) use scheduling::{
-    Scheduler, reset_cpu_affinity, set_cpu_affinity, set_io_priority, set_memory_policy,
-    set_scheduler,
+    reset_cpu_affinity, set_cpu_affinity, set_io_priority, set_memory_policy, set_scheduler,
 };
 pub(crate) use start::Start;
 

@@ -1,5 +1,6 @@
 //! Where and when the process runs: CPUs, I/O and memory.
 
+use runtime_init::{Scheduling, SchedulingAttributes};
 use rustix::io::Errno;
 
 use super::{call, syscall};
@@ -21,43 +22,8 @@ mod number {
 
 const IOPRIO_WHO_PGRP: usize = 2;
 
-/// What sched_setattr(2) sets.
-pub(crate) struct Scheduler {
-    pub(crate) policy: u32,
-    pub(crate) flags: u64,
-    pub(crate) nice: i32,
-    pub(crate) priority: u32,
-    pub(crate) runtime: u64,
-    pub(crate) deadline: u64,
-    pub(crate) period: u64,
-}
-
-pub(crate) fn set_scheduler(scheduler: &Scheduler) -> Result<(), Errno> {
-    /// `struct sched_attr` with the fields that Linux 5.3 added (SCHED_ATTR_SIZE_VER1): the utilisation that
-    /// SCHED_FLAG_UTIL_CLAMP_MIN and _MAX are about, for which the specification has no values.
-    #[repr(C)]
-    struct Attributes {
-        size: u32,
-        policy: u32,
-        flags: u64,
-        nice: i32,
-        priority: u32,
-        runtime: u64,
-        deadline: u64,
-        period: u64,
-        utilisation: [u32; 2],
-    }
-    let attributes = Attributes {
-        size: size_of::<Attributes>() as u32,
-        policy: scheduler.policy,
-        flags: scheduler.flags,
-        nice: scheduler.nice,
-        priority: scheduler.priority,
-        runtime: scheduler.runtime,
-        deadline: scheduler.deadline,
-        period: scheduler.period,
-        utilisation: [0; 2],
-    };
+pub(crate) fn set_scheduler(scheduling: &Scheduling) -> Result<(), Errno> {
+    let attributes = SchedulingAttributes::from(scheduling);
     // SAFETY: process 0 is this one; the structure has the size that it says.
     unsafe {
         syscall(
