@@ -10,6 +10,8 @@ mod configurations;
 mod process;
 #[path = "plan/refusals.rs"]
 mod refusals;
+#[path = "plan/refusals_scheduling.rs"]
+mod refusals_scheduling;
 
 use std::fs;
 use std::path::Path;
@@ -145,6 +147,7 @@ fn the_steps_of_a_configuration_with_everything_come_in_this_order() {
         "Mask",
         "SetMountAttributes",
         "SetUmask",
+        "SetMemoryPolicy",
         "ChownStdio",
         "LimitBoundingSet",
         "SetUser",

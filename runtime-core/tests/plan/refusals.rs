@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::configurations::{config, default, patched, rich};
+use crate::refusals_scheduling;
 
 pub(crate) struct Refusal {
     pub(crate) config: Value,
@@ -14,7 +15,7 @@ pub(crate) struct Refusal {
     pub(crate) supported_some_day: bool,
 }
 
-type Row = (&'static str, Value, &'static str);
+pub(crate) type Row = (&'static str, Value, &'static str);
 
 /// A row whose error names the very place that is changed.
 fn itself(place: &'static str, value: Value) -> Row {
@@ -22,7 +23,7 @@ fn itself(place: &'static str, value: Value) -> Row {
 }
 
 /// Rows about one place.
-fn at(
+pub(crate) fn at(
     place: &'static str,
     rows: impl IntoIterator<Item = (Value, &'static str)>,
 ) -> impl Iterator<Item = Row> {
@@ -39,8 +40,8 @@ pub(crate) fn all() -> Vec<Refusal> {
         (config, devices_and_paths()),
         (config, resources()),
         (rich, mappings_and_filter()),
-        (config, scheduling()),
-        (config, memory_policies()),
+        (config, refusals_scheduling::scheduling()),
+        (config, refusals_scheduling::memory_policies()),
         (config, what_the_kernel_would_take_for_something_else()),
     ];
     let rows = |(base, rows): (fn() -> Value, Vec<Row>), supported_some_day| {
@@ -227,98 +228,6 @@ fn process() -> Vec<Row> {
         itself("/hostname", json!("a\u{0}b")),
         itself("/domainname", json!("a\u{0}b")),
     ]
-}
-
-fn scheduling() -> Vec<Row> {
-    let deadline = |runtime: u32, deadline: u32, period: u32| json!({"policy": "SCHED_DEADLINE", "runtime": runtime, "deadline": deadline, "period": period});
-    let schedulers = [
-        (
-            json!({"policy": "SCHED_OTHER", "nice": 20}),
-            "/process/scheduler/nice",
-        ),
-        (
-            json!({"policy": "SCHED_IDLE", "nice": -21}),
-            "/process/scheduler/nice",
-        ),
-        (
-            json!({"policy": "SCHED_OTHER", "priority": 1}),
-            "/process/scheduler/priority",
-        ),
-        (
-            json!({"policy": "SCHED_DEADLINE", "priority": 1}),
-            "/process/scheduler/priority",
-        ),
-        (
-            json!({"policy": "SCHED_FIFO", "priority": 100}),
-            "/process/scheduler/priority",
-        ),
-        (
-            json!({"policy": "SCHED_RR", "priority": 0}),
-            "/process/scheduler/priority",
-        ),
-        (
-            json!({"policy": "SCHED_RR", "priority": -1}),
-            "/process/scheduler/priority",
-        ),
-        (json!({"policy": "SCHED_RR"}), "/process/scheduler"),
-        (
-            json!({"policy": "SCHED_FIFO", "priority": 1, "runtime": 1}),
-            "/process/scheduler/runtime",
-        ),
-        (
-            json!({"policy": "SCHED_BATCH", "deadline": 1}),
-            "/process/scheduler/deadline",
-        ),
-        (
-            json!({"policy": "SCHED_BATCH", "period": 1}),
-            "/process/scheduler/period",
-        ),
-        (deadline(0, 5000, 0), "/process/scheduler"),
-        (deadline(6000, 5000, 0), "/process/scheduler"),
-        (deadline(4000, 5000, 4999), "/process/scheduler"),
-    ];
-    let mut rows: Vec<Row> = at("/process/scheduler", schedulers).collect();
-    for (affinity, pointer) in [
-        (
-            json!({"initial": "1-0"}),
-            "/process/execCPUAffinity/initial",
-        ),
-        (
-            json!({"initial": "0", "final": "65536"}),
-            "/process/execCPUAffinity/final",
-        ),
-    ] {
-        rows.push(("/process/execCPUAffinity", affinity, pointer));
-    }
-    for priority in [-1, 8] {
-        rows.push((
-            "/process/ioPriority",
-            json!({"class": "IOPRIO_CLASS_BE", "priority": priority}),
-            "/process/ioPriority/priority",
-        ));
-    }
-    rows
-}
-
-fn memory_policies() -> Vec<Row> {
-    let with = |mode: &str, nodes: &str| json!({"mode": mode, "nodes": nodes});
-    let nodes = "/linux/memoryPolicy/nodes";
-    let rows = [
-        (with("MPOL_DEFAULT", "0"), nodes),
-        (with("MPOL_LOCAL", "0-7"), nodes),
-        (with("MPOL_BIND", ""), "/linux/memoryPolicy"),
-        (json!({"mode": "MPOL_INTERLEAVE"}), "/linux/memoryPolicy"),
-        (with("MPOL_PREFERRED_MANY", ""), "/linux/memoryPolicy"),
-        (with("MPOL_WEIGHTED_INTERLEAVE", ""), "/linux/memoryPolicy"),
-        (with("MPOL_BIND", "1-0"), nodes),
-        (with("MPOL_BIND", "0-9876543210"), nodes),
-        (with("MPOL_BIND", "a"), nodes),
-        (
-            json!({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES"]}),
-            "/linux/memoryPolicy/flags",
-        ),
-    ];
-    at("/linux/memoryPolicy", rows).collect()
 }
 
 fn devices_and_paths() -> Vec<Row> {
