@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
+use serde_json::Value;
 
-use crate::config_json;
 use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::{memory_policy, process_json, scheduler};
 
 /// What a container is created from.
 ///
@@ -47,7 +48,7 @@ impl Bundle {
                 cause,
             )
         })?;
-        let spec = config_json::parse_spec(&text).map_err(|error| error.context(file.display()))?;
+        let spec = parse(&text).map_err(|error| error.context(file.display()))?;
         Ok(Bundle { path, spec, text })
     }
 
@@ -78,5 +79,90 @@ impl Bundle {
 
     pub(crate) fn text(&self) -> &[u8] {
         &self.text
+    }
+}
+
+/// Parses `config.json`. A first parse takes the fast way; only when it fails do others find out why.
+pub(crate) fn parse(text: &[u8]) -> Result<Spec> {
+    serde_json::from_slice(text).or_else(|first| match respelled(text) {
+        Some(config) => {
+            serde_path_to_error::deserialize(config).map_err(|error| explain_value("", &error))
+        }
+        None => Err(explain(text, &first)),
+    })
+}
+
+/// The configuration in the parser's spelling, if that is another than its own.
+fn respelled(text: &[u8]) -> Option<Value> {
+    let mut config: Value = serde_json::from_slice(text).ok()?;
+    process_json::respell(config.get_mut("process")?).then_some(config)
+}
+
+fn explain(text: &[u8], first: &serde_json::Error) -> Error {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    match serde_path_to_error::deserialize::<_, Spec>(&mut json) {
+        Err(error) => explain_value("", &error),
+        Ok(_) => Error::config("", first.to_string()),
+    }
+}
+
+/// What is wrong with a value below the pointer.
+pub(crate) fn explain_value(
+    parent: &str,
+    error: &serde_path_to_error::Error<serde_json::Error>,
+) -> Error {
+    let pointer = format!("{parent}{}", json_pointer(error.path()));
+    let problem = error.inner().to_string();
+    let problem = scheduler::explain(&pointer)
+        .or_else(|| memory_policy::explain(&pointer, &problem))
+        .unwrap_or(problem);
+    Error::config(pointer, problem)
+}
+
+/// RFC 6901, from the path that the parser was on.
+fn json_pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .fold(String::new(), |pointer, segment| match segment {
+            Segment::Seq { index } => format!("{pointer}/{index}"),
+            Segment::Map { key } | Segment::Enum { variant: key } => {
+                format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
+            }
+            Segment::Unknown => pointer,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_the_wrong_shape_is_named_by_its_pointer() {
+        let error =
+            parse(br#"{"ociVersion":"1.0.2","process":{"cwd":"/","user":{"uid":"zero","gid":0}}}"#)
+                .unwrap_err();
+        assert_eq!(error.origin(), Some("/process/user/uid"));
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    }
+
+    #[test]
+    fn a_capability_that_nobody_knows_is_left_out() {
+        let text = br#"{"ociVersion":"1.0.2","process":{"cwd":"/","user":{"uid":0,"gid":0},
+            "capabilities":{"bounding":["CAP_KILL","CAP_NONESUCH"]}}}"#;
+        let spec = parse(text).unwrap();
+        let capabilities = spec
+            .process()
+            .as_ref()
+            .and_then(|process| process.capabilities().as_ref());
+        let bounding = capabilities
+            .and_then(|sets| sets.bounding().as_ref())
+            .unwrap();
+        assert_eq!(bounding.len(), 1);
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused_with_its_position() {
+        let error = parse(b"{\"ociVersion\": ").unwrap_err();
+        assert!(error.to_string().contains("line 1"), "{error}");
     }
 }

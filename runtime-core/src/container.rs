@@ -239,7 +239,9 @@ impl Container {
             extra_environment: self.record.extra_environment.clone(),
             home: self.record.home.clone(),
         };
-        plan::compile_with(&self.spec()?, &HostFacts::read_for(&options)?, &options)
+        let spec = self.spec()?;
+        let facts = HostFacts::read_for(&options, spec.process().as_ref())?;
+        plan::compile_with(&spec, &facts, &options)
     }
 
     fn run_start_hooks(&self, directory: &Directory) -> Result<()> {

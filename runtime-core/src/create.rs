@@ -19,7 +19,7 @@ use crate::launch::{Handover, Init, Progress};
 use crate::plan::{self, Options, Plan};
 use crate::state::{self, Directory, ProcessId, Record};
 use crate::status::{Status, state_json};
-use crate::{home, id_mappings, process_hook, sources, sys};
+use crate::{home, id_mappings, io_priority, process_hook, scheduler, sources, sys};
 
 /// Creates a container.
 ///
@@ -124,7 +124,7 @@ impl ContainerBuilder {
     pub fn plan(&self) -> Result<Plan> {
         plan::compile_with(
             self.bundle.spec(),
-            &HostFacts::read_for(&self.options)?,
+            &HostFacts::read_for(&self.options, self.bundle.spec().process().as_ref())?,
             &self.options,
         )
     }
@@ -175,7 +175,7 @@ impl ContainerBuilder {
         self.driver.check()?;
         self.wishes.check()?;
         self.state_root = absolute(&self.state_root)?;
-        let facts = HostFacts::read_for(&self.options)?;
+        let facts = HostFacts::read_for(&self.options, self.bundle.spec().process().as_ref())?;
         if let (Some(process), Some(root)) =
             (self.bundle.spec().process(), self.bundle.spec().root())
         {
@@ -443,7 +443,25 @@ fn namespaces(spec: &Spec) -> u32 {
 /// What the host sets on a process before it goes on to the user's program.
 pub(crate) fn confine(plan: &Plan, pid: i32) -> Result<()> {
     set_oom_score_adj(plan, pid)?;
+    set_scheduling(plan, pid)?;
     set_rlimits(plan, pid)
+}
+
+/// `process.scheduler` and `process.ioPriority` of a process that cannot do so itself. It leads its process group.
+fn set_scheduling(plan: &Plan, pid: i32) -> Result<()> {
+    if let Some((origin, scheduling)) = &plan.scheduling {
+        sys::set_scheduler(pid, scheduling).map_err(|cause| {
+            let attempt = scheduler::attempt(scheduling, &cause);
+            Error::io(ErrorKind::Setup, attempt, cause).at(origin.to_string())
+        })?;
+    }
+    if let Some((origin, value)) = &plan.io_priority {
+        sys::set_io_priority(pid, *value).map_err(|cause| {
+            let attempt = io_priority::describe(*value);
+            Error::io(ErrorKind::Setup, attempt, cause).at(origin.to_string())
+        })?;
+    }
+    Ok(())
 }
 
 /// `process.oomScoreAdj`, of the process and what it starts.

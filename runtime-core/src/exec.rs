@@ -12,7 +12,7 @@ use crate::facts::HostFacts;
 use crate::launch::{Handover, Init, Progress};
 use crate::plan::{self, Options};
 use crate::status::Status;
-use crate::{create, home, sources, sys};
+use crate::{create, exec_cpu_affinity, home, sources, sys};
 
 /// Starts a process in a container, in its namespaces and cgroup.
 ///
@@ -99,7 +99,6 @@ impl<'a> ExecBuilder<'a> {
     fn start(self) -> Result<TenantProcess> {
         self.wishes.check()?;
         self.check_status()?;
-        let facts = HostFacts::read()?;
         let pidfd = self.container.pidfd()?;
         let record = self.container.record();
         let root = PathBuf::from(format!(
@@ -112,8 +111,10 @@ impl<'a> ExecBuilder<'a> {
             start_at_once: true,
             extra_environment: self.extra_environment.clone(),
             home: home::of(&self.process, &root),
+            no_new_keyring: record.no_new_keyring,
             ..Options::default()
         };
+        let facts = HostFacts::read_for(&options, Some(&self.process))?;
         let spec = self.container.spec()?;
         let hierarchies = record
             .cgroup
@@ -180,7 +181,11 @@ impl<'a> ExecBuilder<'a> {
             cgroup: born_in.as_ref().map(OwnedFd::as_fd),
             directory: &self.container.directory(),
         };
-        Init::start(plan, &slots, &handover)
+        let start = || Init::start(plan, &slots, &handover);
+        match exec_cpu_affinity::initial(&self.process)? {
+            Some(cpus) => exec_cpu_affinity::on(&cpus, start),
+            None => start(),
+        }
     }
 
     /// The host's part: the same few things as for a container's first process. Gives the terminal's master.

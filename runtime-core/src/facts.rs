@@ -4,9 +4,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use oci_spec::runtime::Process;
+
 use crate::cgroup::Layout;
 use crate::error::{Attempt, Result};
 use crate::plan::Options;
+use crate::{apparmor, selinux};
 
 /// What is true of the host that a plan is compiled for.
 #[derive(Clone, Debug)]
@@ -23,6 +26,10 @@ pub struct HostFacts {
     pub kernel_mounts: Vec<PathBuf>,
     /// Capabilities that the caller may pass on: its bounding set, bit by number.
     pub bounding_set: u64,
+    /// Whether AppArmor is enabled: only a process with an `apparmorProfile` asks.
+    pub apparmor: bool,
+    /// Whether SELinux is enabled: only a process with a `selinuxLabel` asks.
+    pub selinux: bool,
 }
 
 impl HostFacts {
@@ -39,16 +46,20 @@ impl HostFacts {
             last_capability: last_capability(),
             kernel_mounts: Vec::new(),
             bounding_set: bounding_set(),
+            apparmor: false,
+            selinux: false,
         })
     }
 
     /// Reads the facts that a plan with these options needs.
-    pub(crate) fn read_for(options: &Options) -> Result<HostFacts> {
+    pub(crate) fn read_for(options: &Options, process: Option<&Process>) -> Result<HostFacts> {
         let mut facts = HostFacts::read()?;
         if options.no_pivot {
             facts.kernel_mounts =
                 kernel_mounts().host(|| "read /proc/self/mountinfo".to_owned())?;
         }
+        facts.apparmor = process.is_some_and(apparmor::is_asked_for) && apparmor::is_enabled();
+        facts.selinux = process.is_some_and(selinux::is_asked_for) && selinux::is_enabled();
         Ok(facts)
     }
 
@@ -64,6 +75,8 @@ impl HostFacts {
             last_capability: 40,
             kernel_mounts: Vec::new(),
             bounding_set: (1 << 41) - 1,
+            apparmor: false,
+            selinux: false,
         }
     }
 }

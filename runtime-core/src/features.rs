@@ -6,6 +6,7 @@ use oci_spec::runtime::{
     LinuxSeccompAction, MemoryPolicy, MountExtensions, NetDevices, Seccomp, Selinux,
 };
 
+use crate::memory_policy;
 use crate::mounts::options;
 use crate::spec_version::SPEC_VERSION;
 
@@ -136,8 +137,8 @@ fn linux() -> LinuxFeature {
         .set_capabilities(strings(&CAPABILITIES))
         .set_cgroup(Some(cgroup()))
         .set_seccomp(Some(seccomp()))
-        .set_apparmor(Some(Apparmor::default().set_enabled(Some(false)).clone()))
-        .set_selinux(Some(Selinux::default().set_enabled(Some(false)).clone()))
+        .set_apparmor(Some(Apparmor::default().set_enabled(Some(true)).clone()))
+        .set_selinux(Some(Selinux::default().set_enabled(Some(true)).clone()))
         .set_intel_rdt(Some(IntelRdt::default().set_enabled(Some(false)).clone()))
         .set_memory_policy(Some(memory_policy()))
         .set_mount_extensions(Some(mount_extensions()))
@@ -171,8 +172,8 @@ fn seccomp() -> Seccomp {
 fn memory_policy() -> MemoryPolicy {
     let mut policy = MemoryPolicy::default();
     policy
-        .set_modes(Some(Vec::new()))
-        .set_flags(Some(Vec::new()));
+        .set_modes(Some(memory_policy::modes().map(str::to_owned).collect()))
+        .set_flags(Some(memory_policy::flags().map(str::to_owned).collect()));
     policy
 }
 
@@ -206,6 +207,9 @@ mod tests {
                 .iter()
                 .any(|option| option == "rro")
         );
+        let policy = &value["linux"]["memoryPolicy"];
+        assert_eq!(policy["modes"][2], "MPOL_INTERLEAVE");
+        assert_eq!(policy["flags"][2], "MPOL_F_STATIC_NODES");
         assert!(!value.to_string().contains("null"));
     }
 }

@@ -14,7 +14,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::plan::{self, Plan};
-use crate::{memfd, namespaces, sys};
+use crate::{memfd, namespaces, scheduler, sys};
 
 /// What the caller hands over to the process that is started.
 pub(crate) struct Handover<'a> {
@@ -253,6 +253,9 @@ pub(crate) fn step_error(plan: &Plan, report: Report) -> Error {
         return Error::io(ErrorKind::Setup, problem, cause).at(origin.to_string());
     }
     let mut attempt = plan::describe(plan, &step);
+    if let Step::SetScheduler(scheduling) = &step {
+        attempt = scheduler::attempt(scheduling, &cause);
+    }
     if report.operation != Operation::Whole {
         attempt = format!("{attempt}: {}", report.operation);
     }

@@ -29,11 +29,11 @@
 //! Names are the specification's: *bundle*, *rootfs*, *hook*, *maskedPaths*. The *init* is the container's first process
 //! until the user's program replaces it; a *tenant* is a process that `exec` puts beside it.
 
+mod apparmor;
 mod builder;
 mod bundle;
 mod capabilities;
 pub mod cgroup;
-mod config_json;
 mod console;
 mod container;
 mod create;
@@ -41,22 +41,29 @@ mod default_spec;
 mod devices;
 mod error;
 mod exec;
+mod exec_cpu_affinity;
 mod facts;
 mod features;
 mod home;
 mod hooks;
 mod id_mappings;
+mod io_priority;
 mod launch;
 mod memfd;
+mod memory_policy;
 mod mounts;
 mod namespaces;
+mod number_list;
 mod paths;
 mod personality;
 pub mod plan;
 mod process;
 mod process_hook;
+mod process_json;
 mod rlimits;
+mod scheduler;
 pub mod seccomp;
+mod selinux;
 mod sources;
 mod spec_version;
 mod state;
@@ -68,13 +75,13 @@ mod uts;
 
 pub use builder::{CgroupDriver, Stdio};
 pub use bundle::Bundle;
-pub use config_json::parse_process;
 pub use container::Container;
 pub use create::{ContainerBuilder, DEFAULT_STATE_ROOT};
 pub use default_spec::{default_spec, default_spec_rootless};
 pub use error::{Error, ErrorKind, Result};
 pub use exec::{ExecBuilder, ExitStatus, TenantProcess};
 pub use features::features;
+pub use process_json::parse_process;
 pub use spec_version::SPEC_VERSION;
 pub use status::{State, Status};
 

@@ -274,7 +274,7 @@ pub(crate) fn read(root: &Path, id: &str) -> Result<Record> {
 pub(crate) fn read_config(directory: &Path) -> Result<Spec> {
     let path = directory.join(CONFIG);
     let text = fs::read(&path).host(|| format!("read {}", path.display()))?;
-    crate::config_json::parse_spec(&text).map_err(|error| error.context(path.display()))
+    crate::bundle::parse(&text).map_err(|error| error.context(path.display()))
 }
 
 /// The IDs under a state root.

@@ -1,11 +1,15 @@
 //! The library's only `unsafe`: starting the init, and system calls that no crate wraps.
 #![allow(unsafe_code)]
 
+mod scheduling;
+
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
+
+pub(crate) use scheduling::{set_cpu_affinity, set_io_priority, set_scheduler};
 
 use crate::plan::Attributes;
 

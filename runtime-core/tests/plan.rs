@@ -6,8 +6,12 @@
 mod arbitrary;
 #[path = "plan/configurations.rs"]
 mod configurations;
+#[path = "plan/process.rs"]
+mod process;
 #[path = "plan/refusals.rs"]
 mod refusals;
+#[path = "plan/refusals_scheduling.rs"]
+mod refusals_scheduling;
 
 use std::fs;
 use std::path::Path;
@@ -118,8 +122,9 @@ fn the_steps_of_a_configuration_with_everything_come_in_this_order() {
         "BringLoopbackUp",
         "Undumpable",
         "NewSession",
-        "NewKeyring",
+        "ResetCpuAffinity",
         "OpenProc",
+        "NewKeyring",
         "Unshare",
         "WriteProc",
         "EnterTimeNamespace",
@@ -142,6 +147,7 @@ fn the_steps_of_a_configuration_with_everything_come_in_this_order() {
         "Mask",
         "SetMountAttributes",
         "SetUmask",
+        "SetMemoryPolicy",
         "ChownStdio",
         "LimitBoundingSet",
         "SetUser",

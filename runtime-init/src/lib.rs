@@ -20,7 +20,7 @@ mod step;
 mod text;
 
 pub use report::{Fault, Operation, Report, ReportKind};
-pub use step::{Header, Rendezvous, Slot, Step};
+pub use step::{Header, Rendezvous, Scheduling, SchedulingAttributes, Slot, Step};
 pub use text::{Bytes, Numbers, Text, TextList};
 
 /// What the init is called in `/proc/PID/comm` and as the first argument, until the user's program replaces it.

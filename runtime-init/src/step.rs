@@ -26,6 +26,51 @@ pub enum Rendezvous {
     Ready,
 }
 
+/// What sched_setattr(2) sets, as `struct sched_attr` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the kernel's")]
+pub struct Scheduling {
+    pub policy: u32,
+    pub flags: u64,
+    pub nice: i32,
+    pub priority: u32,
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
+}
+
+/// `struct sched_attr` with the fields that Linux 5.3 added (SCHED_ATTR_SIZE_VER1): the utilisation that
+/// SCHED_FLAG_UTIL_CLAMP_MIN and _MAX are about, for which the specification has no values.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct SchedulingAttributes {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+    utilisation: [u32; 2],
+}
+
+impl From<&Scheduling> for SchedulingAttributes {
+    fn from(scheduling: &Scheduling) -> Self {
+        SchedulingAttributes {
+            size: size_of::<SchedulingAttributes>() as u32,
+            policy: scheduling.policy,
+            flags: scheduling.flags,
+            nice: scheduling.nice,
+            priority: scheduling.priority,
+            runtime: scheduling.runtime,
+            deadline: scheduling.deadline,
+            period: scheduling.period,
+            utilisation: [0; 2],
+        }
+    }
+}
+
 /// One thing to do inside the container. Paths are relative to the container's root and resolved inside it
 /// (openat2(2), `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`), unless said otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,8 +99,13 @@ pub enum Step<'a> {
     Undumpable,
     /// setsid(2).
     NewSession,
-    /// A session keyring of this name (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING).
-    NewKeyring { name: Text<'a> },
+    /// sched_setaffinity(2) to these CPUs.
+    SetCpuAffinity { cpus: Bytes<'a> },
+    /// sched_setaffinity(2) to all CPUs that the cgroup allows, if the kernel lets it.
+    ResetCpuAffinity,
+    /// A session keyring of this name, a new one unless there is one that may be searched (keyctl(2),
+    /// KEYCTL_JOIN_SESSION_KEYRING), and its permissions, unless they are 0 (KEYCTL_SETPERM).
+    NewKeyring { name: Text<'a>, permissions: u32 },
     /// Make the private procfs through which [`Step::WriteProc`] writes; no mount of the container can redirect it.
     OpenProc,
     /// Write to a file of the private procfs.
@@ -138,6 +188,12 @@ pub enum Step<'a> {
     SetHostname { name: Text<'a> },
     /// setdomainname(2).
     SetDomainname { name: Text<'a> },
+    /// sched_setattr(2).
+    SetScheduler(Scheduling),
+    /// ioprio_set(2), of the process group.
+    SetIoPriority { value: u32 },
+    /// set_mempolicy(2): the mode with its flags, and the mask of nodes.
+    SetMemoryPolicy { mode: u32, nodes: Bytes<'a> },
     /// umask(2).
     SetUmask { mask: u32 },
     /// Take every capability that is not in the mask from the bounding set, up to the kernel's last one.

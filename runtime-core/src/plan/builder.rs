@@ -63,6 +63,8 @@ impl<'a> Builder<'a> {
             id_mappings: None,
             oom_score_adj: None,
             rlimits: Vec::new(),
+            scheduling: None,
+            io_priority: None,
             arguments: Vec::new(),
             environment: Vec::new(),
             slots: vec![(Origin::Default("control socket"), Source::Control)],

@@ -8,8 +8,9 @@ use crate::error::{Error, Result};
 use crate::facts::HostFacts;
 use crate::namespaces::NEWUSER;
 use crate::{
-    capabilities, console, devices, hooks, mounts, namespaces, paths, personality, process,
-    rlimits, spec_version, sysctl, unsupported, uts,
+    apparmor, capabilities, console, devices, hooks, io_priority, memory_policy, mounts,
+    namespaces, paths, personality, process, rlimits, scheduler, selinux, spec_version, sysctl,
+    unsupported, uts,
 };
 
 /// Compiles a configuration for a host, with the defaults of [`Options`].
@@ -74,12 +75,12 @@ pub(crate) fn tenant(
     cgroup: usize,
     namespaces: u32,
 ) -> Result<Plan> {
-    unsupported::check_process(process)?;
     let mut builder = Builder::new(spec, facts, options);
     let plan = &mut builder;
+    process::open_proc_of_tenant(plan, process)?;
     confinement::join_existing_cgroup(plan, cgroup)?;
     namespaces::enter_running(plan, namespaces)?;
-    process::isolate_tenant(plan, Some(process));
+    process::isolate_tenant(plan, process)?;
     personality::set(plan)?;
     console::open(plan, process, false)?;
     run_user_process(plan, process, namespaces & NEWUSER != 0)?;
@@ -99,7 +100,7 @@ pub(crate) fn hook(
     let plan = &mut builder;
     confinement::join_existing_cgroup(plan, cgroup)?;
     namespaces::enter_running(plan, namespaces)?;
-    process::isolate_tenant(plan, None);
+    process::isolate_hook(plan);
     hook.change_directory(plan)?;
     hook.arguments(plan)?;
     plan.step(hook.origin(), &Step::Wait(Rendezvous::Ready));
@@ -119,9 +120,14 @@ fn run_user_process(
 ) -> Result<()> {
     process::arguments(plan, process)?;
     process::umask(plan, process)?;
+    scheduler::set(plan, process, in_user_namespace)?;
+    io_priority::set(plan, process, in_user_namespace)?;
+    memory_policy::set(plan)?;
     console::chown_stdio(plan, process);
     rlimits::all(plan, process, in_user_namespace)?;
     capabilities::limit_bounding_set(plan, process)?;
+    apparmor::set_on_exec(plan, process)?;
+    selinux::set_on_exec(plan, process)?;
     process::user(plan, process)?;
     process::change_directory(plan, process)?;
 

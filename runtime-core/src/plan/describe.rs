@@ -4,7 +4,7 @@ use runtime_init::{Slot, Step, Text};
 
 use super::{Plan, Source};
 use crate::mounts::options::{MS_REC, propagation_name};
-use crate::namespaces;
+use crate::{apparmor, io_priority, memory_policy, namespaces, number_list, scheduler, selinux};
 
 /// What the step does, on what.
 pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
@@ -71,12 +71,15 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
         Step::Mask { path, .. } => format!("mask {}", text(path)),
         Step::MakeReadonly { path } => format!("make {} read-only", text(path)),
         Step::WriteProc { path, value } => {
-            format!("write {:?} to /proc/{}", text(value), text(path))
+            let label = apparmor::describe(path.0, value.0);
+            label
+                .or_else(|| selinux::describe(path.0, value.0))
+                .unwrap_or_else(|| format!("write {:?} to /proc/{}", text(value), text(path)))
         }
         Step::SetPersonality { domain } => format!("set personality {domain:#x}"),
         Step::SetHostname { name } => format!("set hostname {:?}", text(name)),
         Step::SetDomainname { name } => format!("set domainname {:?}", text(name)),
-        Step::NewKeyring { name } => format!("make session keyring {}", text(name)),
+        Step::NewKeyring { name, .. } => format!("make session keyring {}", text(name)),
         Step::OpenConsole { columns, rows, .. } => format!("open a terminal ({columns}×{rows})"),
         Step::ChangeDirectory { path } => format!("change directory to {}", text(path)),
         Step::SetUser { uid, gid, .. } => format!("become user {uid}, group {gid}"),
@@ -85,6 +88,12 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
             soft,
             hard,
         } => format!("limit resource {resource} to {soft} (hard {hard})"),
+        Step::SetScheduler(scheduling) => scheduler::describe(scheduling),
+        Step::SetIoPriority { value } => io_priority::describe(*value),
+        Step::SetMemoryPolicy { mode, nodes } => memory_policy::describe(*mode, nodes.0),
+        Step::SetCpuAffinity { cpus } => {
+            format!("run on CPUs {}", number_list::describe(cpus.0))
+        }
         Step::SetUmask { mask } => format!("set umask {mask:04o}"),
         Step::LoadSeccomp { flags, program } => format!(
             "load seccomp filter ({} instructions, flags {flags:#x})",
@@ -122,6 +131,7 @@ fn sentence(step: &Step<'_>) -> String {
         Step::BecomeRoot => "become root of the user namespace",
         Step::Undumpable => "forbid ptrace of the init",
         Step::NewSession => "make a session",
+        Step::ResetCpuAffinity => "run on all CPUs of the cgroup",
         Step::OpenProc => "open a private procfs",
         Step::UseCurrentRoot => "use the root of the mount namespace",
         Step::PivotRoot => "pivot into the root",

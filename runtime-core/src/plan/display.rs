@@ -6,7 +6,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{Attributes, Origin, Plan, Source, describe};
 use crate::mounts::options::propagation_name;
-use crate::namespaces;
+use crate::{io_priority, namespaces, scheduler};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,6 +33,16 @@ impl fmt::Display for Plan {
         }
         if let Some((origin, value)) = &self.oom_score_adj {
             line(f, origin, format_args!("oom_score_adj {value}"))?;
+        }
+        if let Some((origin, scheduling)) = &self.scheduling {
+            line(
+                f,
+                origin,
+                format_args!("{}", scheduler::describe(scheduling)),
+            )?;
+        }
+        if let Some((origin, value)) = &self.io_priority {
+            line(f, origin, format_args!("{}", io_priority::describe(*value)))?;
         }
         for limit in &self.rlimits {
             line(
@@ -112,14 +122,10 @@ impl Serialize for Plan {
         map.serialize_entry("slots", &list(&self.slots))?;
         map.serialize_entry("cloneFlags", &self.clone_flags)?;
         map.serialize_entry("idMappings", &self.id_mappings)?;
-        map.serialize_entry(
-            "oomScoreAdj",
-            &self.oom_score_adj.as_ref().map(|(origin, value)| Entry {
-                origin,
-                what: value,
-            }),
-        )?;
+        map.serialize_entry("oomScoreAdj", &self.oom_score_adj.as_ref().map(entry))?;
         map.serialize_entry("rlimits", &self.rlimits)?;
+        map.serialize_entry("scheduler", &self.scheduling.as_ref().map(entry))?;
+        map.serialize_entry("ioPriority", &self.io_priority.as_ref().map(entry))?;
         let steps: Vec<_> = self
             .steps()
             .map(|(origin, what)| Entry { origin, what })
@@ -135,9 +141,10 @@ struct Entry<'a, T> {
     what: T,
 }
 
+fn entry<T>((origin, what): &(Origin, T)) -> Entry<'_, &T> {
+    Entry { origin, what }
+}
+
 fn list<T>(entries: &[(Origin, T)]) -> Vec<Entry<'_, &T>> {
-    entries
-        .iter()
-        .map(|(origin, what)| Entry { origin, what })
-        .collect()
+    entries.iter().map(entry).collect()
 }

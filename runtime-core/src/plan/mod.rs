@@ -9,11 +9,13 @@ mod confinement;
 mod describe;
 mod display;
 mod source;
+#[cfg(test)]
+mod tenant_tests;
 
 use std::ffi::CString;
 use std::fmt;
 
-use runtime_init::{Header, Step};
+use runtime_init::{Header, Scheduling, Step};
 use serde::Serialize;
 
 pub use builder::Options;
@@ -71,6 +73,8 @@ pub struct Plan {
     pub(crate) id_mappings: Option<IdMappings>,
     pub(crate) oom_score_adj: Option<(Origin, i32)>,
     pub(crate) rlimits: Vec<Rlimit>,
+    pub(crate) scheduling: Option<(Origin, Scheduling)>,
+    pub(crate) io_priority: Option<(Origin, u32)>,
     pub(crate) arguments: Vec<CString>,
     pub(crate) environment: Vec<CString>,
     /// What the init inherits, slot by slot; the control socket is slot 0.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::configurations::{config, default, patched, rich};
+use crate::refusals_scheduling;
 
 pub(crate) struct Refusal {
     pub(crate) config: Value,
@@ -14,7 +15,7 @@ pub(crate) struct Refusal {
     pub(crate) supported_some_day: bool,
 }
 
-type Row = (&'static str, Value, &'static str);
+pub(crate) type Row = (&'static str, Value, &'static str);
 
 /// A row whose error names the very place that is changed.
 fn itself(place: &'static str, value: Value) -> Row {
@@ -22,7 +23,7 @@ fn itself(place: &'static str, value: Value) -> Row {
 }
 
 /// Rows about one place.
-fn at(
+pub(crate) fn at(
     place: &'static str,
     rows: impl IntoIterator<Item = (Value, &'static str)>,
 ) -> impl Iterator<Item = Row> {
@@ -39,6 +40,8 @@ pub(crate) fn all() -> Vec<Refusal> {
         (config, devices_and_paths()),
         (config, resources()),
         (rich, mappings_and_filter()),
+        (config, refusals_scheduling::scheduling()),
+        (config, refusals_scheduling::memory_policies()),
         (config, what_the_kernel_would_take_for_something_else()),
     ];
     let rows = |(base, rows): (fn() -> Value, Vec<Row>), supported_some_day| {
@@ -217,6 +220,11 @@ fn process() -> Vec<Row> {
             "/process/consoleSize/height",
         ),
         ("/process/rlimits/-", limit, "/process/rlimits/1/type"),
+        (
+            "/process/rlimits/-",
+            json!({"type": "RLIMIT_CORE", "soft": 2, "hard": 1}),
+            "/process/rlimits/1/soft",
+        ),
         itself("/hostname", json!("a\u{0}b")),
         itself("/domainname", json!("a\u{0}b")),
     ]
@@ -423,18 +431,8 @@ fn unsupported() -> Vec<Row> {
     vec![
         itself("/process/apparmorProfile", json!("web")),
         itself("/process/selinuxLabel", json!("web")),
-        itself(
-            "/process/ioPriority",
-            json!({"class": "IOPRIO_CLASS_BE", "priority": 1}),
-        ),
-        itself("/process/scheduler", json!({"policy": "SCHED_BATCH"})),
-        itself("/process/execCPUAffinity", json!({"initial": "0"})),
         itself("/linux/mountLabel", json!("web")),
         itself("/linux/intelRdt", json!({"closID": "web"})),
-        itself(
-            "/linux/memoryPolicy",
-            json!({"mode": "MPOL_BIND", "nodes": "0"}),
-        ),
         itself("/linux/netDevices", json!({"eth0": {}})),
         (
             "/linux/personality",

@@ -103,7 +103,14 @@ impl Interpreter {
             Step::BecomeRoot => process::set_ids(0, 0),
             Step::Undumpable => sys::set_dumpable(false).during(Whole),
             Step::NewSession => rustix::process::setsid().map(drop).during(Whole),
-            Step::NewKeyring { name } => sys::new_keyring(name.0).during(Whole),
+            Step::SetCpuAffinity { cpus } => sys::set_cpu_affinity(cpus.0).during(Whole),
+            Step::ResetCpuAffinity => {
+                sys::reset_cpu_affinity();
+                Ok(())
+            }
+            Step::NewKeyring { name, permissions } => {
+                sys::new_keyring(name.0, permissions).during(Whole)
+            }
             Step::OpenProc => self.open_proc(),
             Step::WriteProc { path, value } => self.write_proc(path.0, value.0),
             Step::SetRootPropagation { flags } => mounts::set_root_propagation(flags),
@@ -200,6 +207,11 @@ impl Interpreter {
             }
             Step::SetDomainname { name } => {
                 rustix::system::setdomainname(name.0.to_bytes()).during(Whole)
+            }
+            Step::SetScheduler(scheduling) => sys::set_scheduler(&scheduling).during(Whole),
+            Step::SetIoPriority { value } => sys::set_io_priority(value).during(Whole),
+            Step::SetMemoryPolicy { mode, nodes } => {
+                sys::set_memory_policy(mode, nodes.0).during(Whole)
             }
             Step::SetUmask { mask } => {
                 rustix::process::umask(rustix::fs::Mode::from_bits_truncate(mask));

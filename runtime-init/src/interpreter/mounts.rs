@@ -294,9 +294,13 @@ impl Interpreter {
 
     pub(crate) fn write_proc(&self, path: &CStr, value: &CStr) -> Outcome {
         let file = self.open_in_proc(path, OFlags::WRONLY)?;
-        rustix::io::write(file, value.to_bytes())
-            .map(drop)
-            .during(Operation::Write)
+        let written = rustix::io::write(file, value.to_bytes()).during(Operation::Write)?;
+        // A part of a value is another value.
+        if written == value.count_bytes() {
+            Ok(())
+        } else {
+            Err(fault(Operation::Write, Errno::TOOBIG))
+        }
     }
 
     pub(crate) fn enter_time_namespace(&self) -> Outcome {

@@ -3,12 +3,16 @@
 #![allow(unsafe_code)]
 
 mod memory;
+mod scheduling;
 mod start;
 
 use core::arch::asm;
 use core::ffi::CStr;
 use core::mem::size_of;
 
+pub(crate) use scheduling::{
+    reset_cpu_affinity, set_cpu_affinity, set_io_priority, set_memory_policy, set_scheduler,
+};
 pub(crate) use start::Start;
 
 use runtime_init::Numbers;
@@ -67,6 +71,7 @@ const MOUNT_SETATTR: usize = 442;
 const CLONE_PARENT: usize = 0x8000;
 const CLOSE_RANGE_CLOEXEC: usize = 4;
 const KEYCTL_JOIN_SESSION_KEYRING: usize = 1;
+const KEYCTL_SETPERM: usize = 5;
 const PR_SET_DUMPABLE: usize = 4;
 const PR_CAPBSET_DROP: usize = 24;
 const PR_CAP_AMBIENT: usize = 47;
@@ -255,17 +260,24 @@ pub(crate) fn raise_ambient(capability: u32) -> Result<(), Errno> {
     .map(drop)
 }
 
-pub(crate) fn new_keyring(name: &CStr) -> Result<(), Errno> {
+pub(crate) fn new_keyring(name: &CStr, permissions: u32) -> Result<(), Errno> {
     // SAFETY: the name is a C string.
-    match unsafe {
+    let joined = unsafe {
         syscall(
             number::KEYCTL,
             [KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr() as usize, 0, 0, 0],
         )
-    } {
+    };
+    match joined {
         // A kernel without keyrings has none to share with the host either.
-        Ok(_) | Err(Errno::NOSYS) => Ok(()),
+        Err(Errno::NOSYS) => Ok(()),
         Err(errno) => Err(errno),
+        Ok(_) if permissions == 0 => Ok(()),
+        Ok(keyring) => call(
+            number::KEYCTL,
+            [KEYCTL_SETPERM, keyring, permissions as usize, 0, 0],
+        )
+        .map(drop),
     }
 }
 
