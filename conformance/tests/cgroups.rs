@@ -276,7 +276,11 @@ fn the_container_sees_its_own_cgroup_read_only() {
     } else {
         "/sys/fs/cgroup/cgroup.procs"
     };
-    for namespace in [false, true] {
+    // Version 2 is mounted as it is: without a namespace the mount shows the root of the hierarchy.
+    for namespace in [false, true]
+        .into_iter()
+        .filter(|&namespace| namespace || is_v1("pids"))
+    {
         let text = output_of(
             &format!("head -1 {file}; (echo 1 > {file}) 2>&1 | grep -c 'Read-only'"),
             |config| {
@@ -304,6 +308,7 @@ fn cgroups_that_the_container_made_are_removed_with_it() {
             .find(|mount| mount["type"] == "cgroup")
             .unwrap();
         cgroup["options"] = json!(["nosuid", "noexec", "nodev", "rw"]);
+        config.namespace("cgroup", None);
     });
     let _ = container.run().ok();
     container.assert_nothing_left();
