@@ -359,11 +359,11 @@ impl Creation<'_> {
     }
 
     /// The hooks between the namespaces and the new root: the first two kinds in the runtime's namespaces, the third in
-    /// the container's.
+    /// the container's. They are steps 3 to 5 of the lifecycle (runtime.md), and a container is `created` after step 2.
     fn run_create_hooks(&self, record: &Record) -> Result<()> {
         let spec = self.builder.bundle.spec();
         let init = self.init()?;
-        let state = state_json(record, Status::Creating, Some(init.pid()))?;
+        let state = state_json(record, Status::Created, Some(init.pid()))?;
         for kind in [Kind::Prestart, Kind::CreateRuntime] {
             for hook in hooks::of(spec, kind) {
                 hook.run(&state, &record.bundle)?;
