@@ -24,9 +24,10 @@ def judge(code, out, err):
     if code is None:
         faults.append("no end in time")
     elif code != 0:
-        last = err.strip().splitlines()[-1:] or ["no message"]
-        faults.append(f"exit code {code}: {last[0]}")
+        faults.append(f"exit code {code}")
     if faults:
+        said = " ".join(err.split())
+        faults += [f"standard error: {said[-500:]}"] if said else []
         return Verdict("FAIL", list(dict.fromkeys(faults)))
     skips = [text.removeprefix("# SKIP").strip() for text in results if text.startswith("# SKIP")]
     if results and len(skips) == len(results):
