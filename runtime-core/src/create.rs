@@ -218,6 +218,7 @@ impl ContainerBuilder {
             rootfs: root.unwrap_or_default(),
             created: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
             owner: rustix::process::geteuid().as_raw(),
+            startable: spec.process().is_some(),
             later_hooks: hooks::any_later(spec),
             annotations: spec.annotations().clone().unwrap_or_default(),
             init: None,

@@ -9,9 +9,12 @@ use crate::error::{Error, Result};
 use crate::namespaces::{NEWTIME, NEWUSER, Namespaces};
 use crate::plan::{Builder, Origin, Source, c_string, pointer, text_list};
 
+/// Why a container without a `process` cannot be started.
+pub(crate) const NONE: &str = "the configuration has no process to start";
+
 /// Shuts the new process off from its maker: no ptrace, a session and a keyring of its own, a procfs that no mount of
 /// the container reaches.
-pub(crate) fn isolate(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
+pub(crate) fn isolate(plan: &mut Builder<'_>, process: Option<&Process>) -> Result<()> {
     let origin = || Origin::Default("isolation of the init");
     plan.step(origin(), &Step::Undumpable);
     plan.step(origin(), &Step::NewSession);
@@ -22,7 +25,9 @@ pub(crate) fn isolate(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     if needs_proc(plan)? {
         plan.step(origin(), &Step::OpenProc);
     }
-    oom_score_adj(plan, process);
+    if let Some(process) = process {
+        oom_score_adj(plan, process);
+    }
     Ok(())
 }
 

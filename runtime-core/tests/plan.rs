@@ -94,6 +94,23 @@ fn assert_snapshot(name: &str, text: &str) {
 }
 
 #[test]
+fn without_a_process_nothing_is_executed_and_nothing_can_be_run() {
+    let mut config = configurations::config();
+    config.as_object_mut().unwrap().remove("process");
+    let plan = compiled(&config);
+    let names = names(&plan);
+    assert_eq!(names[names.len() - 2..], ["Wait Ready", "AwaitStart"]);
+
+    let spec: Spec = serde_json::from_value(config).unwrap();
+    let options = Options {
+        start_at_once: true,
+        ..options()
+    };
+    let error = compile_with(&spec, &HostFacts::typical(), &options).unwrap_err();
+    assert_eq!(error.origin(), Some("/process"));
+}
+
+#[test]
 fn the_plan_of_the_default_configuration_is_as_checked_in() {
     assert_snapshot("default-plan.txt", &compiled(&default()).to_string());
 }

@@ -64,7 +64,6 @@ fn general() -> Vec<Row> {
         itself("/ociVersion", json!("2.0.0")),
         itself("/ociVersion", json!("1.0")),
         itself("/ociVersion", json!("latest")),
-        itself("/process", Value::Null),
         itself("/root", Value::Null),
         (
             "/hooks/poststop/-",
