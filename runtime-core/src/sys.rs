@@ -340,14 +340,29 @@ pub(crate) fn set_mount_attributes(
     Ok(())
 }
 
+/// Gives a detached tree the ids of a user namespace (mount_setattr(2), MOUNT_ATTR_IDMAP).
+pub(crate) fn map_ids(
+    tree: BorrowedFd<'_>,
+    namespace: BorrowedFd<'_>,
+    recursive: bool,
+) -> io::Result<()> {
+    // A descriptor is not negative.
+    let namespace = namespace.as_raw_fd() as u64;
+    let attr = [libc::MOUNT_ATTR_IDMAP, 0, 0, namespace];
+    call_mount_setattr(tree, &attr, recursive)
+}
+
 fn mount_setattr(
     tree: BorrowedFd<'_>,
     (set, clear): (u64, u64),
     propagation: u32,
     recursive: bool,
 ) -> io::Result<()> {
-    // `struct mount_attr`: attr_set, attr_clr, propagation, userns_fd.
-    let attr: [u64; 4] = [set, clear, u64::from(propagation), 0];
+    call_mount_setattr(tree, &[set, clear, u64::from(propagation), 0], recursive)
+}
+
+/// `attr` is `struct mount_attr`: attr_set, attr_clr, propagation, userns_fd.
+fn call_mount_setattr(tree: BorrowedFd<'_>, attr: &[u64; 4], recursive: bool) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: an empty path, and a structure of the size that is given.
     let result = unsafe {
@@ -357,7 +372,7 @@ fn mount_setattr(
             c"".as_ptr(),
             flags,
             attr.as_ptr(),
-            size_of_val(&attr),
+            size_of_val(attr),
         )
     };
     if result < 0 {

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use runtime_init::{Step, Text, TextList};
 
-use super::{Parsed, options};
+use super::options;
+use super::parsed::Parsed;
 use crate::cgroup::{Directory, Version};
 use crate::error::Result;
 use crate::namespaces::{NEWCGROUP, NEWUSER, Namespaces};
@@ -166,6 +167,7 @@ fn new(
         target: Text(target),
         strict: false,
         keep_mode: false,
+        copy_up: false,
     };
     plan.step(pointer.to_owned(), &step);
     Ok(())
@@ -187,6 +189,7 @@ fn bind(
         recursive: true,
         attributes,
         propagation: super::root::bind_propagation(plan, &parsed.propagation)?,
+        id_map: None,
         must_be_proc: false,
     };
     let tree = plan.slot(pointer.to_owned(), source)?;

@@ -1,6 +1,6 @@
 //! `root` and `linux.rootfsPropagation`: the container's root file system.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::Root;
 use runtime_init::{Step, Text};
@@ -38,6 +38,7 @@ pub(crate) fn attach(plan: &mut Builder<'_>) -> Result<()> {
         recursive: true,
         attributes: Attributes::default(),
         propagation: vec![propagation.root],
+        id_map: None,
         must_be_proc: false,
     };
     let tree = plan.slot(pointer("/root/path"), source)?;
@@ -50,6 +51,28 @@ pub(crate) fn attach(plan: &mut Builder<'_>) -> Result<()> {
         },
     );
     Ok(())
+}
+
+/// What a path of the host, as it is written, is inside the root; nothing for one that lies elsewhere. Links that lead there
+/// are not looked for: the plan is made without looking at files.
+pub(super) fn inside(plan: &Builder<'_>, path: &Path) -> Option<PathBuf> {
+    let root = plan.options.bundle.join(plan.spec.root().as_ref()?.path());
+    let root = plain(&root).filter(|root| root.parent().is_some())?;
+    let rest = plain(path)?.strip_prefix(&root).ok()?.to_owned();
+    Some(Path::new("/").join(rest))
+}
+
+/// An absolute path without `.` and `..`.
+fn plain(path: &Path) -> Option<PathBuf> {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    plain.is_absolute().then_some(plain)
 }
 
 struct RootPropagation {

@@ -5,8 +5,10 @@
 #![no_std]
 #![no_main]
 
+mod bind;
 mod console;
 mod control;
+mod copy_up;
 mod devices;
 mod mounts;
 mod process;
@@ -112,6 +114,24 @@ impl Interpreter {
             Step::MountTree { tree, target } => {
                 mounts::mount_tree(self.root()?, self.slot(tree), target.0)
             }
+            Step::BindInside {
+                source,
+                target,
+                recursive,
+                set,
+                clear,
+                recursive_set,
+                recursive_clear,
+                propagation,
+                mapped,
+            } => bind::Inside {
+                source: source.0,
+                recursive,
+                attributes: [(set, clear), (recursive_set, recursive_clear)],
+                propagation,
+                waiting: mapped.then_some((&self.control, index)),
+            }
+            .bind(self.root()?, target.0),
             Step::MountNew {
                 fstype,
                 options,
@@ -120,6 +140,7 @@ impl Interpreter {
                 target,
                 strict,
                 keep_mode,
+                copy_up,
             } => mounts::NewMount {
                 fstype: fstype.0,
                 options,
@@ -127,8 +148,33 @@ impl Interpreter {
                 propagation,
                 strict,
                 keep_mode,
+                copy_up,
             }
             .mount(self.root()?, target.0),
+            Step::MountByData {
+                fstype,
+                source,
+                flags,
+                data,
+                attributes,
+                propagation,
+                target,
+            } => mounts::ByData {
+                fstype: fstype.0,
+                source: source.0,
+                flags,
+                data: data.0,
+                attributes: sys::MountAttributes {
+                    set: attributes,
+                    clear: 0,
+                    propagation,
+                },
+            }
+            .mount(self.root()?, target.0),
+            Step::Reconfigure { target, options } => {
+                mounts::reconfigure(self.root()?, target.0, options)
+            }
+            Step::LabelFile { path, label } => mounts::label(self.root()?, path.0, label.0),
             Step::SetMountAttributes {
                 target,
                 set,
