@@ -1,5 +1,10 @@
 //! Where a bind mount's source and target are looked for: config.md, "Mounts".
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "in helpers of tests, too, a panic is a failure"
+)]
+
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::os::unix::net::UnixListener;

@@ -1,5 +1,10 @@
 //! Id-mapped mounts: config.md, "POSIX-platform Mounts" (`uidMappings`, `gidMappings`) and the options `idmap`, `ridmap`.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "in helpers of tests, too, a panic is a failure"
+)]
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;

@@ -1,6 +1,11 @@
 //! The options of mounts: config.md, "Linux mount options". Each one's effect is read from mountinfo, on the mount and on
 //! one below it.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "in helpers of tests, too, a panic is a failure"
+)]
+
 use std::fs;
 
 use conformance::container::{output_of, probe};

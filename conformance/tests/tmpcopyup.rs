@@ -1,5 +1,10 @@
 //! `tmpcopyup`: config.md, "Linux mount options".
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "in helpers of tests, too, a panic is a failure"
+)]
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
 

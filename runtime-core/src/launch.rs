@@ -15,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::mounts::id_map::UserNamespaces;
 use crate::plan::{self, Plan};
-use crate::{memfd, namespaces, sys};
+use crate::{memfd, mounts, namespaces, sys};
 
 /// What the caller hands over to the process that is started.
 pub(crate) struct Handover<'a> {
@@ -281,6 +281,9 @@ pub(crate) fn step_error(plan: &Plan, report: Report) -> Error {
     let mut attempt = plan::describe(plan, &step);
     if report.operation != Operation::Whole {
         attempt = format!("{attempt}: {}", report.operation);
+    }
+    if let Some(remedy) = mounts::remedy(&step, report.value) {
+        attempt = format!("{attempt} ({remedy})");
     }
     Error::io(ErrorKind::Setup, attempt, cause).at(origin.to_string())
 }

@@ -64,6 +64,9 @@ pub enum Step<'a> {
     SetRootPropagation { flags: u32 },
     /// Mount the tree of the slot at this path of the host: the root from now on.
     AttachRoot { tree: Slot, path: Text<'a> },
+    /// The directory at this path of the host is the root from now on: there is no mount namespace of the container's own to
+    /// mount it in.
+    OpenRoot { path: Text<'a> },
     /// The root of the mount namespace, which was joined, is the root from now on.
     UseCurrentRoot,
     /// Attach a tree that the runtime opened and set up. A missing target is made: a directory or an empty file.

@@ -74,14 +74,13 @@ fn mount_v1(
         attributes: without_read_only(parsed.attributes),
         ..parsed.clone()
     };
-    new(
-        plan,
-        pointer,
-        &writable,
-        target,
-        c"tmpfs",
-        &["source=tmpfs", "mode=755"],
-    )?;
+    let label = super::label::option(plan, "tmpfs")?;
+    let label = label.as_ref().and_then(|label| label.to_str().ok());
+    let options: Vec<_> = ["source=tmpfs", "mode=755"]
+        .into_iter()
+        .chain(label)
+        .collect();
+    new(plan, pointer, &writable, target, c"tmpfs", &options)?;
     let own_view = Namespaces::of(plan)?.has(NEWCGROUP);
     for directory in directories {
         let Some(name) = directory.mount_point.file_name() else {

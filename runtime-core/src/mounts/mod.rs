@@ -14,6 +14,7 @@ use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 
+pub(crate) use self::new::remedy;
 use self::parsed::{Kind, Parsed};
 use crate::error::{Error, Result};
 use crate::plan::{Builder, c_string};

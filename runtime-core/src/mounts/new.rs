@@ -64,6 +64,27 @@ pub(super) fn new(
     label::file(plan, &parsed.fstype, target)
 }
 
+/// Why the kernel refused a new file system, where its errno says too little.
+pub(crate) fn remedy(step: &Step<'_>, errno: i32) -> Option<&'static str> {
+    let (Step::MountNew { fstype, .. }, libc::EPERM) = (step, errno) else {
+        return None;
+    };
+    // user_namespaces(7), mount_namespaces(7); fs/namespace.c, mount_too_revealing.
+    match fstype.0.to_bytes() {
+        b"sysfs" => Some(
+            "in a user namespace a new sysfs needs a network namespace of the container's own: bind the host's /sys instead",
+        ),
+        b"proc" => Some(
+            "in a user namespace a new procfs needs a pid namespace of the container's own, and a procfs of the host's that \
+             no mount covers a part of",
+        ),
+        b"mqueue" => Some(
+            "in a user namespace a new mqueue needs an ipc namespace of the container's own: bind the host's instead",
+        ),
+        _ => None,
+    }
+}
+
 struct New {
     fstype: CString,
     source: CString,

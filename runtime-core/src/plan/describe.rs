@@ -52,6 +52,7 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
                 mount_changes(step)
             )
         }
+        Step::OpenRoot { path } => format!("use {} as root, unmounted", text(path)),
         Step::AttachRoot { path, .. } => format!("mount root {}", text(path)),
         Step::SetMountAttributes { target, .. } => {
             format!("change mount {}{}", text(target), mount_changes(step))
@@ -138,6 +139,7 @@ fn sentence(step: &Step<'_>) -> String {
         Step::UseCurrentRoot => "use the root of the mount namespace",
         Step::PivotRoot => "pivot into the root",
         Step::MoveRoot => "move the root over /",
+        Step::Chroot => "change the root",
         Step::BringLoopbackUp => "bring the loopback interface up",
         Step::SetNoNewPrivileges => "set no_new_privs",
         Step::AwaitStart { .. } => "wait for start",

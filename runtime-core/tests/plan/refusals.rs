@@ -471,7 +471,6 @@ fn unsupported() -> Vec<Row> {
             json!({"domain": "LINUX", "flags": ["X"]}),
             "/linux/personality/flags",
         ),
-        itself("/linux/namespaces", json!([])),
         itself("/linux/seccomp", notify),
         (
             "/mounts/-",

@@ -110,7 +110,8 @@ impl Interpreter {
             Step::WriteProc { path, value } => self.write_proc(path.0, value.0),
             Step::SetRootPropagation { flags } => mounts::set_root_propagation(flags),
             Step::AttachRoot { tree, path } => self.attach_root(tree, path.0),
-            Step::UseCurrentRoot => self.use_current_root(),
+            Step::OpenRoot { path } => self.use_root(path.0),
+            Step::UseCurrentRoot => self.use_root(c"/"),
             Step::MountTree { tree, target } => {
                 mounts::mount_tree(self.root()?, self.slot(tree), target.0)
             }
@@ -306,10 +307,10 @@ impl Interpreter {
         Ok(())
     }
 
-    fn use_current_root(&mut self) -> Outcome {
+    fn use_root(&mut self, path: &core::ffi::CStr) -> Outcome {
         use rustix::fs::{CWD, Mode, OFlags, openat};
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        self.root = Some(openat(CWD, c"/", flags, Mode::empty()).during(Operation::Open)?);
+        self.root = Some(openat(CWD, path, flags, Mode::empty()).during(Operation::Open)?);
         Ok(())
     }
 
