@@ -66,9 +66,9 @@ fn a_link_of_the_image_into_proc_is_no_way_to_cover_it() {
     // CVE-2019-16884, by another spelling.
     for link in ["/proc", "../proc/self"] {
         let container = Container::with_path(|config, path| {
-            config.bind(path, "/link/attr", &["bind"]);
+            config.bind(path, "/proc-link/attr", &["bind"]);
         });
-        symlink(link, container.rootfs().join("link")).unwrap();
+        symlink(link, container.rootfs().join("proc-link")).unwrap();
         let _ = container.run().refused(&[]);
         container.assert_nothing_left();
     }

@@ -7,10 +7,11 @@
 )]
 
 use std::fs;
+use std::process::Command;
 
 use conformance::container::{output_of, probe};
 use conformance::runtime::runtime;
-use conformance::{Config, Container, Report};
+use conformance::{Config, Container, Report, process};
 
 /// All that a mount can have on, of itself and of what is below it.
 const ON: [&str; 7] = [
@@ -276,4 +277,27 @@ fn five_hundred_mounts_of_either_kind_are_no_trouble() {
         }
     });
     assert_eq!(text, "500\n");
+}
+
+#[test]
+fn eight_hundred_bind_mounts_fit_into_a_limit_of_1024_descriptors() {
+    let container = Container::new(|config| {
+        for number in 0..800 {
+            config.bind(
+                "/proc/sys/kernel/ostype",
+                &format!("/m/{number}"),
+                &["bind"],
+            );
+        }
+        config.shell("cat /m/799; grep -c ' /m/' /proc/self/mountinfo; ls /proc/self/fd | wc -l");
+    });
+    let run = container.run_command(&[]);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -Sn 1024 && exec \"$@\"", "sh"]);
+    limited.arg(run.get_program()).args(run.get_args());
+    for (name, value) in run.get_envs() {
+        limited.env(name, value.unwrap_or_default());
+    }
+    // Three streams, and the one by which ls reads the directory.
+    assert_eq!(process::run(&mut limited).ok().stdout, "Linux\n800\n4\n");
 }

@@ -85,6 +85,9 @@ fn failure(origin: &Origin, source: &Source, cause: io::Error) -> Error {
     let unprivileged = rustix::process::geteuid().as_raw() != 0;
     let attempt = match cause.raw_os_error() {
         Some(libc::EPERM) if unprivileged => format!("{attempt} (this version needs root)"),
+        Some(libc::EMFILE) => {
+            format!("{attempt} (each bind mount has one: raise the caller's limit, ulimit -n)")
+        }
         _ => attempt,
     };
     Error::io(ErrorKind::Setup, attempt, cause).at(origin.to_string())

@@ -46,7 +46,11 @@ pub(crate) fn mount_tree(root: BorrowedFd<'_>, tree: BorrowedFd<'_>, target: &CS
 /// the image must not lead anything else there (CVE-2019-16884).
 pub(crate) fn open_target(root: BorrowedFd<'_>, path: &CStr, kind: Kind) -> Result<OwnedFd, Fault> {
     let target = root::open_or_make(root, path, kind)?;
-    if path.to_bytes().starts_with(b"/proc") || !is_proc(target.as_fd())? {
+    let is_planned = match path.to_bytes().strip_prefix(b"/proc") {
+        Some(rest) => rest.is_empty() || rest.starts_with(b"/"),
+        None => false,
+    };
+    if is_planned || !is_proc(target.as_fd())? {
         return Ok(target);
     }
     let proc = root::open(root, c"/proc").during(Operation::CheckTarget)?;
