@@ -16,6 +16,7 @@ use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::facts::HostFacts;
 use crate::hooks::{self, Kind};
 use crate::launch::{Handover, Init, Progress};
+use crate::mounts::id_map::UserNamespaces;
 use crate::plan::{self, Options, Plan};
 use crate::state::{self, Directory, ProcessId, Record};
 use crate::status::{Status, state_json};
@@ -310,7 +311,10 @@ impl Creation<'_> {
 
     fn start_init(&mut self) -> Result<()> {
         let wishes = &self.builder.wishes;
-        let mut context = sources::Context::default();
+        let mut context = sources::Context {
+            user_namespaces: UserNamespaces::new(self.directory.path()),
+            ..sources::Context::default()
+        };
         let mut cgroup = None;
         if let Some(made) = &self.cgroup {
             context.tasks = made

@@ -1,7 +1,7 @@
 //! What compiling a plan has to know of the host: read once, passed in, so that compiling stays pure.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::cgroup::Layout;
@@ -23,6 +23,8 @@ pub struct HostFacts {
     pub kernel_mounts: Vec<PathBuf>,
     /// Capabilities that the caller may pass on: its bounding set, bit by number.
     pub bounding_set: u64,
+    /// Whether SELinux is enabled.
+    pub selinux: bool,
 }
 
 impl HostFacts {
@@ -39,6 +41,7 @@ impl HostFacts {
             last_capability: last_capability(),
             kernel_mounts: Vec::new(),
             bounding_set: bounding_set(),
+            selinux: Path::new("/sys/fs/selinux/enforce").exists(),
         })
     }
 
@@ -64,6 +67,7 @@ impl HostFacts {
             last_capability: 40,
             kernel_mounts: Vec::new(),
             bounding_set: (1 << 41) - 1,
+            selinux: false,
         }
     }
 }

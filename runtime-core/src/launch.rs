@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use runtime_init::{CONTROL, GO, Operation, Rendezvous, Report, ReportKind, Step};
 use rustix::net::{
@@ -13,8 +13,9 @@ use rustix::net::{
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::mounts::id_map::UserNamespaces;
 use crate::plan::{self, Plan};
-use crate::{memfd, namespaces, sys};
+use crate::{memfd, mounts, namespaces, sys};
 
 /// What the caller hands over to the process that is started.
 pub(crate) struct Handover<'a> {
@@ -36,6 +37,8 @@ pub(crate) struct Init {
     /// Whether it still has to clone itself once more.
     forks: bool,
     console: Option<OwnedFd>,
+    /// The state directory.
+    directory: PathBuf,
 }
 
 /// What the init waits for, or how it ended.
@@ -95,6 +98,7 @@ impl Init {
             pid,
             forks: plan.forks,
             console: None,
+            directory: handover.directory.to_owned(),
         })
     }
 
@@ -132,6 +136,7 @@ impl Init {
             match message.report.kind {
                 ReportKind::Failed => return Err(step_error(plan, message.report)),
                 ReportKind::Console => self.console = message.descriptor,
+                ReportKind::Tree => self.map_ids(plan, &message)?,
                 ReportKind::Forked => self.follow(message.report.value)?,
                 ReportKind::Reached => match plan.step(message.report.step as usize) {
                     Some((_, Step::Wait(rendezvous))) => reached = Some(rendezvous),
@@ -144,6 +149,27 @@ impl Init {
                 },
             }
         }
+    }
+
+    /// Maps the ids of a tree that the init has cloned in its mount namespace: over the host's file systems the init, which
+    /// may be in a user namespace, has no rights.
+    fn map_ids(&self, plan: &Plan, message: &Message) -> Result<()> {
+        let step = message.report.step as usize;
+        let (Some(id_map), Some(tree)) = (plan.id_maps.get(&step), &message.descriptor) else {
+            return Err(Error::new(
+                ErrorKind::Host,
+                "the init asks for an id mapping that is not in the plan",
+            ));
+        };
+        let mapped = UserNamespaces::new(&self.directory).map_ids(tree.as_fd(), id_map);
+        mapped.map_err(|refused| {
+            let (origin, what) = match plan.step(step) {
+                Some((origin, step)) => (origin.to_string(), plan::describe(plan, &step)),
+                None => Default::default(),
+            };
+            refused.of(&what).at(origin)
+        })?;
+        self.go()
     }
 
     /// Lets the init go on.
@@ -255,6 +281,9 @@ pub(crate) fn step_error(plan: &Plan, report: Report) -> Error {
     let mut attempt = plan::describe(plan, &step);
     if report.operation != Operation::Whole {
         attempt = format!("{attempt}: {}", report.operation);
+    }
+    if let Some(remedy) = mounts::remedy(&step, report.value) {
+        attempt = format!("{attempt} ({remedy})");
     }
     Error::io(ErrorKind::Setup, attempt, cause).at(origin.to_string())
 }

@@ -8,6 +8,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, openat};
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::mounts::id_map::UserNamespaces;
 use crate::mounts::options;
 use crate::plan::{Attributes, Origin, Plan, Source};
 use crate::sys;
@@ -25,6 +26,8 @@ pub(crate) struct Context<'a> {
     pub(crate) tasks: Vec<OwnedFd>,
     pub(crate) listener: Option<OwnedFd>,
     pub(crate) init: Option<BorrowedFd<'a>>,
+    /// The user namespaces of id-mapped mounts.
+    pub(crate) user_namespaces: UserNamespaces<'a>,
 }
 
 /// Opens all slots after the control socket, in order.
@@ -47,9 +50,21 @@ pub(crate) fn open(plan: &Plan, mut context: Context<'_>) -> Result<Vec<OwnedFd>
                 recursive,
                 attributes,
                 propagation,
+                id_map,
                 must_be_proc,
-            } => tree(path, *recursive, attributes, propagation)
-                .and_then(|tree| check_proc(tree, *must_be_proc)),
+            } => {
+                let opened = open_tree_of(path, *recursive);
+                if let (Ok(tree), Some(id_map)) = (&opened, id_map) {
+                    let namespaces = &mut context.user_namespaces;
+                    let mapped = namespaces.map_ids(tree.as_fd(), id_map);
+                    mapped.map_err(|error| {
+                        error.of(&path.display().to_string()).at(origin.to_string())
+                    })?;
+                }
+                opened
+                    .and_then(|tree| with_attributes(tree, attributes, propagation))
+                    .and_then(|tree| check_proc(tree, *must_be_proc))
+            }
         };
         slots.push(opened.map_err(|cause| failure(origin, source, cause))?);
     }
@@ -70,6 +85,9 @@ fn failure(origin: &Origin, source: &Source, cause: io::Error) -> Error {
     let unprivileged = rustix::process::geteuid().as_raw() != 0;
     let attempt = match cause.raw_os_error() {
         Some(libc::EPERM) if unprivileged => format!("{attempt} (this version needs root)"),
+        Some(libc::EMFILE) => {
+            format!("{attempt} (each bind mount has one: raise the caller's limit, ulimit -n)")
+        }
         _ => attempt,
     };
     Error::io(ErrorKind::Setup, attempt, cause).at(origin.to_string())
@@ -84,17 +102,19 @@ fn open_file(path: &Path) -> io::Result<OwnedFd> {
     )?)
 }
 
-fn tree(
-    path: &Path,
-    recursive: bool,
-    attributes: &Attributes,
-    propagation: &[u32],
-) -> io::Result<OwnedFd> {
+fn open_tree_of(path: &Path, recursive: bool) -> io::Result<OwnedFd> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
-    let tree = open_tree(CWD, path, flags)?;
+    Ok(open_tree(CWD, path, flags)?)
+}
+
+fn with_attributes(
+    tree: OwnedFd,
+    attributes: &Attributes,
+    propagation: &[u32],
+) -> io::Result<OwnedFd> {
     sys::set_mount_attributes(tree.as_fd(), attributes, propagation)?;
     Ok(tree)
 }
@@ -113,7 +133,8 @@ fn null_device() -> io::Result<OwnedFd> {
         set: options::RDONLY | options::NOSUID | options::NOEXEC,
         ..Attributes::default()
     };
-    let tree = tree(Path::new("/dev/null"), false, &attributes, &[])?;
+    let tree = open_tree_of(Path::new("/dev/null"), false)?;
+    let tree = with_attributes(tree, &attributes, &[])?;
     let status = fstat(&tree)?;
     let device = (
         rustix::fs::major(status.st_rdev),

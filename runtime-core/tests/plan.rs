@@ -6,6 +6,8 @@
 mod arbitrary;
 #[path = "plan/configurations.rs"]
 mod configurations;
+#[path = "plan/mounts.rs"]
+mod mounts;
 #[path = "plan/refusals.rs"]
 mod refusals;
 

@@ -13,6 +13,8 @@ pub enum ReportKind {
     Forked,
     /// The message carries the pty's master.
     Console,
+    /// The message carries a mount tree whose ids the runtime is to map, and the init waits.
+    Tree,
 }
 
 /// A message from the init.
@@ -50,6 +52,7 @@ impl Report {
             1 => ReportKind::Failed,
             2 => ReportKind::Forked,
             3 => ReportKind::Console,
+            4 => ReportKind::Tree,
             _ => return None,
         };
         Some(Report {
@@ -93,6 +96,8 @@ macro_rules! operations {
 operations! {
     /// The step as a whole, or the one system call that it makes.
     Whole => "",
+    /// Finding the source of a bind mount under the root.
+    OpenSource => "open source",
     /// Finding the path under the root.
     Resolve => "open target",
     /// Making a missing directory or file under the root.
@@ -111,6 +116,8 @@ operations! {
     CloneMount => "clone mount",
     /// mount_setattr(2).
     SetAttributes => "set mount attributes",
+    /// Copying what a tmpfs covers into it.
+    CopyUp => "copy what it covers",
     /// move_mount(2).
     AttachMount => "attach mount",
     /// pivot_root(2).

@@ -84,6 +84,7 @@ pub(crate) fn tenant(
     confinement::join_existing_cgroup(plan, cgroup)?;
     namespaces::enter_running(plan, namespaces)?;
     process::isolate_tenant(plan, Some(process));
+    mounts::root::enter_running(plan, namespaces)?;
     personality::set(plan)?;
     console::open(plan, process, false)?;
     run_user_process(plan, process, namespaces & NEWUSER != 0)?;
@@ -104,6 +105,9 @@ pub(crate) fn hook(
     confinement::join_existing_cgroup(plan, cgroup)?;
     namespaces::enter_running(plan, namespaces)?;
     process::isolate_tenant(plan, None);
+    if hook.is_confined() {
+        mounts::root::enter_running(plan, namespaces)?;
+    }
     hook.change_directory(plan)?;
     hook.arguments(plan)?;
     plan.step(hook.origin(), &Step::Wait(Rendezvous::Ready));

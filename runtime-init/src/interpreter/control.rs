@@ -52,11 +52,27 @@ impl Control {
             operation: Operation::Whole,
             value: 0,
         });
+        self.await_go()
+    }
+
+    fn await_go(&self) -> Outcome {
         match receive_go(self.as_fd()) {
             Ok(true) => Ok(()),
             Ok(false) => sys::exit(1),
             Err(errno) => Err(fault(Operation::Control, errno)),
         }
+    }
+
+    /// Sends a detached tree whose ids the runtime maps, and waits until it has.
+    pub(crate) fn have_ids_mapped(&self, step: u32, tree: BorrowedFd<'_>) -> Outcome {
+        let report = Report {
+            kind: ReportKind::Tree,
+            step,
+            operation: Operation::Whole,
+            value: 0,
+        };
+        sys::send_descriptor(self.as_fd(), &report.encode(), tree).during(Operation::Control)?;
+        self.await_go()
     }
 
     /// Sends the pty's master.

@@ -5,8 +5,10 @@
 #![no_std]
 #![no_main]
 
+mod bind;
 mod console;
 mod control;
+mod copy_up;
 mod devices;
 mod mounts;
 mod process;
@@ -108,10 +110,29 @@ impl Interpreter {
             Step::WriteProc { path, value } => self.write_proc(path.0, value.0),
             Step::SetRootPropagation { flags } => mounts::set_root_propagation(flags),
             Step::AttachRoot { tree, path } => self.attach_root(tree, path.0),
-            Step::UseCurrentRoot => self.use_current_root(),
+            Step::OpenRoot { path } => self.use_root(path.0),
+            Step::UseCurrentRoot => self.use_root(c"/"),
             Step::MountTree { tree, target } => {
                 mounts::mount_tree(self.root()?, self.slot(tree), target.0)
             }
+            Step::BindInside {
+                source,
+                target,
+                recursive,
+                set,
+                clear,
+                recursive_set,
+                recursive_clear,
+                propagation,
+                mapped,
+            } => bind::Inside {
+                source: source.0,
+                recursive,
+                attributes: [(set, clear), (recursive_set, recursive_clear)],
+                propagation,
+                waiting: mapped.then_some((&self.control, index)),
+            }
+            .bind(self.root()?, target.0),
             Step::MountNew {
                 fstype,
                 options,
@@ -120,6 +141,7 @@ impl Interpreter {
                 target,
                 strict,
                 keep_mode,
+                copy_up,
             } => mounts::NewMount {
                 fstype: fstype.0,
                 options,
@@ -127,8 +149,33 @@ impl Interpreter {
                 propagation,
                 strict,
                 keep_mode,
+                copy_up,
             }
             .mount(self.root()?, target.0),
+            Step::MountByData {
+                fstype,
+                source,
+                flags,
+                data,
+                attributes,
+                propagation,
+                target,
+            } => mounts::ByData {
+                fstype: fstype.0,
+                source: source.0,
+                flags,
+                data: data.0,
+                attributes: sys::MountAttributes {
+                    set: attributes,
+                    clear: 0,
+                    propagation,
+                },
+            }
+            .mount(self.root()?, target.0),
+            Step::Reconfigure { target, options } => {
+                mounts::reconfigure(self.root()?, target.0, options)
+            }
+            Step::LabelFile { path, label } => mounts::label(self.root()?, path.0, label.0),
             Step::SetMountAttributes {
                 target,
                 set,
@@ -260,10 +307,10 @@ impl Interpreter {
         Ok(())
     }
 
-    fn use_current_root(&mut self) -> Outcome {
+    fn use_root(&mut self, path: &core::ffi::CStr) -> Outcome {
         use rustix::fs::{CWD, Mode, OFlags, openat};
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        self.root = Some(openat(CWD, c"/", flags, Mode::empty()).during(Operation::Open)?);
+        self.root = Some(openat(CWD, path, flags, Mode::empty()).during(Operation::Open)?);
         Ok(())
     }
 
