@@ -1,21 +1,22 @@
 //! Starts the init with a plan, and takes part in it: what the host has to do while the container is made.
 
 use std::ffi::CString;
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use runtime_init::{CONTROL, GO, Operation, Rendezvous, Report, ReportKind, Step};
+use runtime_init::{CONTROL, GO, Operation, Rendezvous, Report, ReportKind, Step, TREES};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags,
-    SocketType, recvmsg, send, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::mounts::id_map::UserNamespaces;
 use crate::plan::{self, Plan};
-use crate::{memfd, mounts, namespaces, sys};
+use crate::{memfd, mounts, namespaces, sources, sys};
 
 /// What the caller hands over to the process that is started.
 pub(crate) struct Handover<'a> {
@@ -50,8 +51,13 @@ pub(crate) enum Progress {
 }
 
 impl Init {
-    /// Starts the init with the plan. `slots` are the plan's, but for the control socket.
-    pub(crate) fn start(plan: &Plan, slots: &[OwnedFd], handover: &Handover<'_>) -> Result<Init> {
+    /// Starts the init with the plan. `slots` are the plan's, but for the control socket; what is not open yet has the plan in
+    /// its place.
+    pub(crate) fn start(
+        plan: &Plan,
+        slots: &[Option<OwnedFd>],
+        handover: &Handover<'_>,
+    ) -> Result<Init> {
         let (control, theirs) = socketpair(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
@@ -78,7 +84,11 @@ impl Init {
         );
         let descriptors: Vec<_> = [encoded.as_fd(), theirs.as_fd()]
             .into_iter()
-            .chain(slots.iter().map(AsFd::as_fd))
+            .chain(
+                slots
+                    .iter()
+                    .map(|slot| slot.as_ref().unwrap_or(&encoded).as_fd()),
+            )
             .collect();
 
         let (pid, pidfd) = sys::spawn(&sys::Start {
@@ -136,6 +146,7 @@ impl Init {
             match message.report.kind {
                 ReportKind::Failed => return Err(step_error(plan, message.report)),
                 ReportKind::Console => self.console = message.descriptor,
+                ReportKind::Wanted => self.send_trees(plan, message.report.step as usize)?,
                 ReportKind::Tree => self.map_ids(plan, &message)?,
                 ReportKind::Forked => self.follow(message.report.value)?,
                 ReportKind::Reached => match plan.step(message.report.step as usize) {
@@ -149,6 +160,23 @@ impl Init {
                 },
             }
         }
+    }
+
+    fn send_trees(&self, plan: &Plan, step: usize) -> Result<()> {
+        let namespaces = UserNamespaces::new(&self.directory);
+        let trees = sources::open_trees(plan, step, namespaces)?;
+        let trees: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(TREES))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&trees));
+        sendmsg(
+            &self.control,
+            &[IoSlice::new(&[GO])],
+            &mut control,
+            SendFlags::NOSIGNAL,
+        )
+        .map(drop)
+        .host(|| "send the init its mounts".to_owned())
     }
 
     /// Maps the ids of a tree that the init has cloned in its mount namespace: over the host's file systems the init, which

@@ -1,9 +1,11 @@
 //! Opens what the init inherits: the host's side of a plan's slots.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use runtime_init::Step;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, openat};
 use rustix::mount::{OpenTreeFlags, open_tree};
 
@@ -30,11 +32,19 @@ pub(crate) struct Context<'a> {
     pub(crate) user_namespaces: UserNamespaces<'a>,
 }
 
-/// Opens all slots after the control socket, in order.
-pub(crate) fn open(plan: &Plan, mut context: Context<'_>) -> Result<Vec<OwnedFd>> {
+/// Opens all slots after the control socket, in order, but for the trees that have to wait for their turn.
+///
+/// Linux, since 6.8, lists mounts in the order in which they were made (2eea9ce4310d), and a tree that is opened is made: one
+/// that is opened early would be listed before mounts that are mounted before it.
+pub(crate) fn open(plan: &Plan, mut context: Context<'_>) -> Result<Vec<Option<OwnedFd>>> {
+    let late: HashSet<usize> = plan.steps().filter_map(|(_, step)| late(&step)).collect();
     let mut tasks = std::mem::take(&mut context.tasks).into_iter();
     let mut slots = Vec::with_capacity(plan.slots.len());
-    for (origin, source) in &plan.slots {
+    for (number, (origin, source)) in plan.slots.iter().enumerate() {
+        if late.contains(&number) {
+            slots.push(None);
+            continue;
+        }
         let opened = match source {
             Source::Control => continue,
             Source::CgroupTasks { .. } => tasks.next().ok_or_else(missing),
@@ -45,30 +55,69 @@ pub(crate) fn open(plan: &Plan, mut context: Context<'_>) -> Result<Vec<OwnedFd>
                 .and_then(|pidfd| pidfd.try_clone_to_owned()),
             Source::Namespace { path, .. } => open_file(path),
             Source::NullDevice => null_device(),
-            Source::Tree {
-                path,
-                recursive,
-                attributes,
-                propagation,
-                id_map,
-                must_be_proc,
-            } => {
-                let opened = open_tree_of(path, *recursive);
-                if let (Ok(tree), Some(id_map)) = (&opened, id_map) {
-                    let namespaces = &mut context.user_namespaces;
-                    let mapped = namespaces.map_ids(tree.as_fd(), id_map);
-                    mapped.map_err(|error| {
-                        error.of(&path.display().to_string()).at(origin.to_string())
-                    })?;
-                }
-                opened
-                    .and_then(|tree| with_attributes(tree, attributes, propagation))
-                    .and_then(|tree| check_proc(tree, *must_be_proc))
+            Source::Tree { .. } => {
+                let tree = tree(origin, source, &mut context.user_namespaces)?;
+                slots.push(Some(tree));
+                continue;
             }
         };
-        slots.push(opened.map_err(|cause| failure(origin, source, cause))?);
+        let opened = opened.map_err(|cause| failure(origin, source, cause))?;
+        slots.push(Some(opened));
     }
     Ok(slots)
+}
+
+/// The slot whose tree is opened when the step's turn has come.
+fn late(step: &Step<'_>) -> Option<usize> {
+    match step {
+        Step::MountTree { tree, .. } => Some(usize::from(tree.0)),
+        _ => None,
+    }
+}
+
+/// Opens the trees of a step that mounts one, and of those of its kind right after it, whose slots follow each other.
+pub(crate) fn open_trees(
+    plan: &Plan,
+    step: usize,
+    mut namespaces: UserNamespaces<'_>,
+) -> Result<Vec<OwnedFd>> {
+    let slots = plan.steps().skip(step).map_while(|(_, step)| late(&step));
+    let mut trees: Vec<OwnedFd> = Vec::new();
+    let mut next = None;
+    for number in slots.take(runtime_init::TREES) {
+        if next.is_some_and(|next| next != number) {
+            break;
+        }
+        let Some((origin, source)) = plan.slots.get(number) else {
+            break;
+        };
+        trees.push(tree(origin, source, &mut namespaces)?);
+        next = Some(number + 1);
+    }
+    Ok(trees)
+}
+
+fn tree(origin: &Origin, source: &Source, namespaces: &mut UserNamespaces<'_>) -> Result<OwnedFd> {
+    let Source::Tree {
+        path,
+        recursive,
+        attributes,
+        propagation,
+        id_map,
+        must_be_proc,
+    } = source
+    else {
+        return Err(failure(origin, source, missing()));
+    };
+    let opened = open_tree_of(path, *recursive);
+    if let (Ok(tree), Some(id_map)) = (&opened, id_map) {
+        let mapped = namespaces.map_ids(tree.as_fd(), id_map);
+        mapped.map_err(|error| error.of(&path.display().to_string()).at(origin.to_string()))?;
+    }
+    opened
+        .and_then(|tree| with_attributes(tree, attributes, propagation))
+        .and_then(|tree| check_proc(tree, *must_be_proc))
+        .map_err(|cause| failure(origin, source, cause))
 }
 
 fn missing() -> io::Error {

@@ -13,6 +13,8 @@ pub enum ReportKind {
     Forked,
     /// The message carries the pty's master.
     Console,
+    /// The init waits for the tree of this step, and for those of the steps of the same kind right after it.
+    Wanted,
     /// The message carries a mount tree whose ids the runtime is to map, and the init waits.
     Tree,
 }
@@ -52,7 +54,8 @@ impl Report {
             1 => ReportKind::Failed,
             2 => ReportKind::Forked,
             3 => ReportKind::Console,
-            4 => ReportKind::Tree,
+            4 => ReportKind::Wanted,
+            5 => ReportKind::Tree,
             _ => return None,
         };
         Some(Report {

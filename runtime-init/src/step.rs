@@ -69,7 +69,7 @@ pub enum Step<'a> {
     OpenRoot { path: Text<'a> },
     /// The root of the mount namespace, which was joined, is the root from now on.
     UseCurrentRoot,
-    /// Attach a tree that the runtime opened and set up. A missing target is made: a directory or an empty file.
+    /// Attach a tree that the runtime opens and sets up when this step's turn has come. A missing target is made: a directory or an empty file.
     MountTree { tree: Slot, target: Text<'a> },
     /// Bind what the mounts before this one have made of `source`, which lies inside the root too. A missing target is made.
     BindInside {

@@ -14,7 +14,7 @@ use crate::plan::{Builder, Source, c_string, text_list};
 
 /// Binds what the source is.
 ///
-/// The host opens sources before the container has any mount. One that lies in the root, as its path is written, shows
+/// The host opens sources, each when its mount's turn has come. One that lies in the root, as its path is written, shows
 /// what the mounts before this one have made of it: the init opens it, and resolves it inside the root.
 pub(super) fn bind(
     plan: &mut Builder<'_>,

@@ -74,6 +74,7 @@ impl Parsed {
             parsed.kind = Kind::Remount { bind };
         }
         parsed.check(pointer, mount)?;
+        parsed.warn_of_ineffective_options(pointer);
         Ok(parsed)
     }
 
@@ -120,19 +121,19 @@ impl Parsed {
             let problem = "tmpcopyup copies into a new tmpfs, and this is none";
             return Err(Error::config(pointer, problem));
         }
-        // The kernel would ignore them, and the container would run without.
-        let keeps_file_system = is_bind || self.kind == Kind::Remount { bind: true };
-        match self.data.first().filter(|_| keeps_file_system) {
-            None => Ok(()),
-            Some((number, option)) => {
-                let problem = format!(
-                    "bind mounts cannot have any filesystem-specific options applied, and {option:?} is no other"
-                );
-                Err(Error::config(
-                    format!("{pointer}/options/{number}"),
-                    problem,
-                ))
-            }
+        Ok(())
+    }
+
+    /// Options of a file system that is mounted already: mount(2) ignores them where it binds, and OCI's validation suite
+    /// expects a runtime to take them.
+    fn warn_of_ineffective_options(&self, pointer: &str) {
+        if !matches!(self.kind, Kind::Bind { .. } | Kind::Remount { bind: true }) {
+            return;
+        }
+        for (number, option) in &self.data {
+            tracing::warn!(
+                "{pointer}/options/{number}: {option:?} is for the file system, which a bind mount does not change"
+            );
         }
     }
 

@@ -172,10 +172,6 @@ fn root_and_mounts() -> Vec<Row> {
             json!({"destination": "/a", "type": "tmpfs", "options": ["a\u{0}b"]}),
             "/mounts/0/options/0",
         ),
-        (
-            bind(json!({"options": ["bind", "size=1m"]})),
-            "/mounts/0/options/1",
-        ),
         (bind(json!({"options": ["bind", "tmpcopyup"]})), "/mounts/0"),
         // Without mappings these are the container's, which has none.
         (bind(json!({"options": ["bind", "idmap"]})), "/mounts/0"),

@@ -63,6 +63,20 @@ impl Control {
         }
     }
 
+    /// Asks the runtime for the tree of this step, and puts it, and those that come with it, at these descriptors' numbers.
+    pub(crate) fn receive_trees(&self, step: u32, first: u32) -> Result<u32, Fault> {
+        self.send(Report {
+            kind: ReportKind::Wanted,
+            step,
+            operation: Operation::Whole,
+            value: 0,
+        });
+        match sys::receive_descriptors(self.as_fd(), first).during(Operation::Control)? {
+            0 => sys::exit(1),
+            count => Ok(count),
+        }
+    }
+
     /// Sends a detached tree whose ids the runtime maps, and waits until it has.
     pub(crate) fn have_ids_mapped(&self, step: u32, tree: BorrowedFd<'_>) -> Outcome {
         let report = Report {

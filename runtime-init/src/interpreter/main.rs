@@ -25,6 +25,8 @@ use crate::control::Control;
 struct Interpreter {
     start: sys::Start,
     control: Control,
+    /// The trees of slots with a lower number have come.
+    trees: u32,
     /// The container's root, once attached.
     root: Option<OwnedFd>,
     /// The private procfs.
@@ -61,6 +63,7 @@ fn main(start: sys::Start) -> ! {
     let mut interpreter = Interpreter {
         control: Control::new(sys::inherited(start.slot(runtime_init::CONTROL))),
         start,
+        trees: 0,
         root: None,
         proc: None,
         masks: mounts::Masks::default(),
@@ -113,7 +116,8 @@ impl Interpreter {
             Step::OpenRoot { path } => self.use_root(path.0),
             Step::UseCurrentRoot => self.use_root(c"/"),
             Step::MountTree { tree, target } => {
-                mounts::mount_tree(self.root()?, self.slot(tree), target.0)
+                let tree = self.tree(index, tree)?;
+                mounts::mount_tree(self.root()?, tree, target.0)
             }
             Step::BindInside {
                 source,
@@ -276,6 +280,16 @@ impl Interpreter {
 
     fn slot(&self, slot: Slot) -> BorrowedFd<'static> {
         sys::inherited(self.start.slot(slot))
+    }
+
+    /// The tree of a slot. The runtime opens it no sooner than its mount's turn has come.
+    fn tree(&mut self, index: u32, slot: Slot) -> Result<BorrowedFd<'static>, Fault> {
+        let number = self.start.slot(slot);
+        if number >= self.trees {
+            let count = self.control.receive_trees(index, number)?;
+            self.trees = number.wrapping_add(count);
+        }
+        Ok(self.slot(slot))
     }
 
     fn root(&self) -> Result<BorrowedFd<'_>, Fault> {
