@@ -14,7 +14,7 @@ RUNTIME ?= $(TARGET)/release/bareboat
 TOOLS := gcc libc6-dev
 TEST_PACKAGES := $(TOOLS) busybox-static libseccomp-dev pkg-config procps python3 runc
 
-.PHONY: build demo test check unit engines vm install bench clean
+.PHONY: build demo test check unit engines runtime-tools vm install bench clean
 
 build:
 	.ci/install $(TOOLS)
@@ -24,7 +24,7 @@ demo: build
 	.ci/install busybox-static
 	conformance/bundle/demo $(RUNTIME) target/demo
 
-test: check unit engines
+test: check unit engines runtime-tools
 
 check:
 	.ci/install $(TEST_PACKAGES)
@@ -40,6 +40,11 @@ unit: build
 engines: build
 	.ci/install $(TEST_PACKAGES)
 	conformance/engines/run --runtime $(RUNTIME)
+
+# OCI's own validation suite, with Debian's runc beside it.
+runtime-tools: build
+	.ci/install runc
+	conformance/runtime-tools/run --compare runc --runtime $(RUNTIME)
 
 vm: build
 	.ci/install $(TEST_PACKAGES)

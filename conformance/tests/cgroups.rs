@@ -5,6 +5,7 @@ use std::fs;
 use conformance::cgroup::{self, existing, is_v1, read};
 use conformance::container::output_of;
 use conformance::process::run;
+use conformance::runtime::runtime;
 use conformance::{Config, Container};
 use serde_json::json;
 
@@ -247,6 +248,41 @@ fn device_rules_hold_in_their_order() {
     assert!(!opens(json!([deny_all, allow("w")])));
     assert!(opens(json!([deny_all, allow_major])));
     assert!(!opens(json!([deny_all, allow("rwm"), deny_one])));
+}
+
+#[test]
+fn device_rules_are_listed_in_their_order() {
+    if !is_v1("devices") || runtime().departs("runc", "sorts the rules") {
+        return;
+    }
+    let container = running(|config| {
+        let rules = json!([
+            {"allow": false, "access": "rwm"},
+            {"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rwm"},
+            {"allow": true, "type": "b", "major": 8, "minor": 20, "access": "rw"},
+        ]);
+        config.set("/linux/resources/devices", rules);
+    });
+    let listed = read(&container.cgroup, "devices", "devices.list", "");
+    let first: Vec<_> = listed.lines().take(2).collect();
+    assert_eq!(first, ["c 10:229 rwm", "b 8:20 rw"], "{listed}");
+}
+
+#[test]
+fn tcps_buffers_are_limited() {
+    if !is_v1("memory") || runtime().departs("runc", "ignores kernelTCP") {
+        return;
+    }
+    let container = running(|config| {
+        config.set("/linux/resources/memory", json!({"kernelTCP": 1 << 20}));
+    });
+    let limit = read(
+        &container.cgroup,
+        "memory",
+        "memory.kmem.tcp.limit_in_bytes",
+        "",
+    );
+    assert_eq!(limit, "1048576");
 }
 
 #[test]

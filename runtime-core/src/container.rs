@@ -21,7 +21,7 @@ use crate::plan::{self, Options};
 use crate::process_hook::Place;
 use crate::state::{self, Directory, Record};
 use crate::status::{State, Status, state, state_json};
-use crate::{cgroup_error, launch};
+use crate::{cgroup_error, launch, process};
 
 /// How long `delete` waits for processes that it killed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -178,7 +178,8 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidState`] unless it is created, [`ErrorKind::Hook`] when a startContainer hook fails,
+    /// [`ErrorKind::InvalidState`] unless it is created, [`ErrorKind::InvalidConfig`] when the configuration has no
+    /// process, both of which change nothing; [`ErrorKind::Hook`] when a startContainer hook fails,
     /// [`ErrorKind::Program`] when the kernel cannot execute the program. The last two stop the container.
     pub fn start(&self) -> Result<()> {
         let directory = Directory::open(&self.root, self.id())?;
@@ -192,6 +193,10 @@ impl Container {
                 return Err(self.state_error("cannot start a container that is being created"));
             }
             _ => return Err(self.state_error("cannot start an already running container")),
+        }
+        if !container.record.startable {
+            let error = Error::config("/process", process::NONE);
+            return Err(error.context(format_args!("start {}", self.id())));
         }
         let started = container.go(&directory);
         // An earlier start was killed when it had said go and not yet taken the socket away.
@@ -240,7 +245,7 @@ impl Container {
             home: self.record.home.clone(),
         };
         let spec = self.spec()?;
-        let facts = HostFacts::read_for(&options, spec.process().as_ref())?;
+        let facts = HostFacts::read_for(&options, &spec, spec.process().as_ref())?;
         plan::compile_with(&spec, &facts, &options)
     }
 

@@ -16,6 +16,7 @@ use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::facts::HostFacts;
 use crate::hooks::{self, Kind};
 use crate::launch::{Handover, Init, Progress};
+use crate::mounts::id_map::UserNamespaces;
 use crate::plan::{self, Options, Plan};
 use crate::state::{self, Directory, ProcessId, Record};
 use crate::status::{Status, state_json};
@@ -122,11 +123,7 @@ impl ContainerBuilder {
     ///
     /// [`ErrorKind::InvalidConfig`] or [`ErrorKind::Unsupported`], with the JSON pointer of what cannot be honoured.
     pub fn plan(&self) -> Result<Plan> {
-        plan::compile_with(
-            self.bundle.spec(),
-            &HostFacts::read_for(&self.options, self.bundle.spec().process().as_ref())?,
-            &self.options,
-        )
+        plan::compile_with(self.bundle.spec(), &self.facts()?, &self.options)
     }
 
     /// Creates the container. Its process waits for [`Container::start`].
@@ -170,12 +167,17 @@ impl ContainerBuilder {
         }
     }
 
+    fn facts(&self) -> Result<HostFacts> {
+        let spec = self.bundle.spec();
+        HostFacts::read_for(&self.options, spec, spec.process().as_ref())
+    }
+
     fn make(mut self) -> Result<Container> {
         state::check_id(&self.id)?;
         self.driver.check()?;
         self.wishes.check()?;
         self.state_root = absolute(&self.state_root)?;
-        let facts = HostFacts::read_for(&self.options, self.bundle.spec().process().as_ref())?;
+        let facts = self.facts()?;
         if let (Some(process), Some(root)) =
             (self.bundle.spec().process(), self.bundle.spec().root())
         {
@@ -218,6 +220,7 @@ impl ContainerBuilder {
             rootfs: root.unwrap_or_default(),
             created: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
             owner: rustix::process::geteuid().as_raw(),
+            startable: spec.process().is_some(),
             later_hooks: hooks::any_later(spec),
             annotations: spec.annotations().clone().unwrap_or_default(),
             init: None,
@@ -309,7 +312,10 @@ impl Creation<'_> {
 
     fn start_init(&mut self) -> Result<()> {
         let wishes = &self.builder.wishes;
-        let mut context = sources::Context::default();
+        let mut context = sources::Context {
+            user_namespaces: UserNamespaces::new(self.directory.path()),
+            ..sources::Context::default()
+        };
         let mut cgroup = None;
         if let Some(made) = &self.cgroup {
             context.tasks = made
@@ -359,11 +365,11 @@ impl Creation<'_> {
     }
 
     /// The hooks between the namespaces and the new root: the first two kinds in the runtime's namespaces, the third in
-    /// the container's.
+    /// the container's. They are steps 3 to 5 of the lifecycle (runtime.md), and a container is `created` after step 2.
     fn run_create_hooks(&self, record: &Record) -> Result<()> {
         let spec = self.builder.bundle.spec();
         let init = self.init()?;
-        let state = state_json(record, Status::Creating, Some(init.pid()))?;
+        let state = state_json(record, Status::Created, Some(init.pid()))?;
         for kind in [Kind::Prestart, Kind::CreateRuntime] {
             for hook in hooks::of(spec, kind) {
                 hook.run(&state, &record.bundle)?;

@@ -114,8 +114,8 @@ impl<'a> ExecBuilder<'a> {
             no_new_keyring: record.no_new_keyring,
             ..Options::default()
         };
-        let facts = HostFacts::read_for(&options, Some(&self.process))?;
         let spec = self.container.spec()?;
+        let facts = HostFacts::read_for(&options, &spec, Some(&self.process))?;
         let hierarchies = record
             .cgroup
             .as_ref()

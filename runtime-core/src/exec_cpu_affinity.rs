@@ -35,9 +35,11 @@ fn parse(pointer: &str, list: Option<&str>) -> Result<Option<Mask>> {
 }
 
 /// A container's first process is not for these CPUs, so they are checked and the affinity is reset.
-pub(crate) fn reset(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
-    initial(process)?;
-    last(process)?;
+pub(crate) fn reset(plan: &mut Builder<'_>, process: Option<&Process>) -> Result<()> {
+    if let Some(process) = process {
+        initial(process)?;
+        last(process)?;
+    }
     reset_step(plan);
     Ok(())
 }

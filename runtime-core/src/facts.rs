@@ -4,12 +4,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{Process, Spec};
 
 use crate::cgroup::Layout;
 use crate::error::{Attempt, Result};
 use crate::plan::Options;
-use crate::{apparmor, selinux};
+use crate::{apparmor, mounts, selinux};
 
 /// What is true of the host that a plan is compiled for.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub struct HostFacts {
     pub bounding_set: u64,
     /// Whether AppArmor is enabled: only a process with an `apparmorProfile` asks.
     pub apparmor: bool,
-    /// Whether SELinux is enabled: only a process with a `selinuxLabel` asks.
+    /// Whether SELinux is enabled: only a configuration with a label asks.
     pub selinux: bool,
 }
 
@@ -51,15 +51,20 @@ impl HostFacts {
         })
     }
 
-    /// Reads the facts that a plan with these options needs.
-    pub(crate) fn read_for(options: &Options, process: Option<&Process>) -> Result<HostFacts> {
+    /// Reads the facts that the plan of a process of this configuration needs.
+    pub(crate) fn read_for(
+        options: &Options,
+        spec: &Spec,
+        process: Option<&Process>,
+    ) -> Result<HostFacts> {
         let mut facts = HostFacts::read()?;
         if options.no_pivot {
             facts.kernel_mounts =
                 kernel_mounts().host(|| "read /proc/self/mountinfo".to_owned())?;
         }
         facts.apparmor = process.is_some_and(apparmor::is_asked_for) && apparmor::is_enabled();
-        facts.selinux = process.is_some_and(selinux::is_asked_for) && selinux::is_enabled();
+        let labels = process.is_some_and(selinux::is_asked_for) || mounts::has_label(spec);
+        facts.selinux = labels && selinux::is_enabled();
         Ok(facts)
     }
 

@@ -179,7 +179,7 @@ fn memory_policy() -> MemoryPolicy {
 
 fn mount_extensions() -> MountExtensions {
     let mut id_map = IDMap::default();
-    id_map.set_enabled(Some(false));
+    id_map.set_enabled(Some(true));
     let mut extensions = MountExtensions::default();
     extensions.set_idmap(Some(id_map));
     extensions
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(value["linux"]["seccomp"]["archs"][0], "SCMP_ARCH_AARCH64");
         assert_eq!(value["linux"]["seccomp"]["actions"][0], "SCMP_ACT_ALLOW");
         assert_eq!(value["linux"]["namespaces"][2], "mount");
-        assert_eq!(value["linux"]["mountExtensions"]["idmap"]["enabled"], false);
+        assert_eq!(value["linux"]["mountExtensions"]["idmap"]["enabled"], true);
         assert!(
             value["mountOptions"]
                 .as_array()

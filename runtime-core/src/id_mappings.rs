@@ -63,7 +63,7 @@ pub(crate) fn plan(plan: &mut Builder<'_>, namespaces: &Namespaces<'_>) -> Resul
     Ok(())
 }
 
-fn ranges(list: &str, mappings: &[LinuxIdMapping]) -> Result<Vec<Range>> {
+pub(crate) fn ranges(list: &str, mappings: &[LinuxIdMapping]) -> Result<Vec<Range>> {
     if mappings.is_empty() {
         return Err(Error::config(
             list,

@@ -14,9 +14,12 @@ use crate::{apparmor, exec_cpu_affinity, selinux};
 /// view, read and link, and search, without which `exec` would not find it by its name.
 const KEYRING: u32 = 0x3f1b_0000;
 
+/// Why a container without a `process` cannot be started.
+pub(crate) const NONE: &str = "the configuration has no process to start";
+
 /// Shuts the new process off from its maker: no ptrace, a session and a keyring of its own, a procfs that no mount of
 /// the container reaches.
-pub(crate) fn isolate(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
+pub(crate) fn isolate(plan: &mut Builder<'_>, process: Option<&Process>) -> Result<()> {
     let origin = || Origin::Default("isolation of the init");
     plan.step(origin(), &Step::Undumpable);
     plan.step(origin(), &Step::NewSession);
@@ -25,14 +28,16 @@ pub(crate) fn isolate(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
         plan.step(origin(), &Step::OpenProc);
     }
     new_keyring(plan, process, KEYRING)?;
-    oom_score_adj(plan, process);
+    if let Some(process) = process {
+        oom_score_adj(plan, process);
+    }
     Ok(())
 }
 
 /// What a process that joins a container needs of the host's procfs is opened before it joins: the container's own may be
 /// covered, and a private one may not be made in a user namespace.
 pub(crate) fn open_proc_of_tenant(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
-    if label_needs_proc(plan, process)? {
+    if label_needs_proc(plan, Some(process))? {
         plan.step(Origin::Default("labels of the process"), &Step::OpenProc);
     }
     Ok(())
@@ -42,7 +47,7 @@ pub(crate) fn open_proc_of_tenant(plan: &mut Builder<'_>, process: &Process) -> 
 pub(crate) fn isolate_tenant(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     isolate_hook(plan);
     exec_cpu_affinity::set_final(plan, process)?;
-    new_keyring(plan, process, 0)?;
+    new_keyring(plan, Some(process), 0)?;
     oom_score_adj(plan, process);
     Ok(())
 }
@@ -56,7 +61,7 @@ pub(crate) fn isolate_hook(plan: &mut Builder<'_>) {
 }
 
 /// A session keyring of the container's name: the one there is, if the process may search it, or a new one.
-fn new_keyring(plan: &mut Builder<'_>, process: &Process, permissions: u32) -> Result<()> {
+fn new_keyring(plan: &mut Builder<'_>, process: Option<&Process>, permissions: u32) -> Result<()> {
     if plan.options.no_new_keyring {
         return Ok(());
     }
@@ -73,7 +78,10 @@ fn new_keyring(plan: &mut Builder<'_>, process: &Process, permissions: u32) -> R
     })
 }
 
-fn label_needs_proc(plan: &Builder<'_>, process: &Process) -> Result<bool> {
+fn label_needs_proc(plan: &Builder<'_>, process: Option<&Process>) -> Result<bool> {
+    let Some(process) = process else {
+        return Ok(false);
+    };
     Ok(apparmor::needs_proc(plan, process)? || selinux::needs_proc(plan, process)?)
 }
 

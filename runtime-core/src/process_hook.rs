@@ -85,8 +85,8 @@ impl Place<'_> {
             .flatten();
         let context = sources::Context {
             tasks: tasks.unwrap_or_default(),
-            listener: None,
             init: Some(self.pidfd),
+            ..sources::Context::default()
         };
         let slots = sources::open(&plan, context)?;
         let handover = Handover {

@@ -72,10 +72,11 @@ pub(crate) fn set_on_exec(plan: &mut Builder<'_>, process: &Process) -> Result<(
 /// Adds steps that make a key, which gets the program's context: the program is to have access to it.
 pub(crate) fn with_key_label(
     plan: &mut Builder<'_>,
-    process: &Process,
+    process: Option<&Process>,
     make: impl FnOnce(&mut Builder<'_>) -> Result<()>,
 ) -> Result<()> {
-    let Some(label) = label(plan, process)? else {
+    let label = process.map(|process| label(plan, process)).transpose()?;
+    let Some(label) = label.flatten() else {
         return make(plan);
     };
     write(plan, OF_KEYS, label)?;

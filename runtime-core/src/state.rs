@@ -39,6 +39,8 @@ pub(crate) struct Record {
     pub(crate) created: u64,
     pub(crate) owner: u32,
     pub(crate) annotations: HashMap<String, String>,
+    /// Whether the configuration has a process.
+    pub(crate) startable: bool,
     /// Whether there are hooks that run after `create`: only then need the configuration be read again.
     pub(crate) later_hooks: bool,
     /// The container's first process; none until `create` is done.

@@ -22,13 +22,8 @@ fn refuse(asked: &[(&'static str, bool)]) -> Result<()> {
     }
 }
 
-fn named(text: Option<&String>) -> bool {
-    text.is_some_and(|text| !text.is_empty())
-}
-
 fn of_linux(linux: &Linux) -> Vec<(&'static str, bool)> {
     vec![
-        ("/linux/mountLabel", named(linux.mount_label().as_ref())),
         ("/linux/intelRdt", linux.intel_rdt().is_some()),
         (
             "/linux/netDevices",

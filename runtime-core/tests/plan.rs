@@ -6,6 +6,8 @@
 mod arbitrary;
 #[path = "plan/configurations.rs"]
 mod configurations;
+#[path = "plan/mounts.rs"]
+mod mounts;
 #[path = "plan/process.rs"]
 mod process;
 #[path = "plan/refusals.rs"]
@@ -95,6 +97,23 @@ fn assert_snapshot(name: &str, text: &str) {
         text, expected,
         "with {RENEW}=1 in the environment the test writes {name} anew"
     );
+}
+
+#[test]
+fn without_a_process_nothing_is_executed_and_nothing_can_be_run() {
+    let mut config = configurations::config();
+    config.as_object_mut().unwrap().remove("process");
+    let plan = compiled(&config);
+    let names = names(&plan);
+    assert_eq!(names[names.len() - 2..], ["Wait Ready", "AwaitStart"]);
+
+    let spec: Spec = serde_json::from_value(config).unwrap();
+    let options = Options {
+        start_at_once: true,
+        ..options()
+    };
+    let error = compile_with(&spec, &HostFacts::typical(), &options).unwrap_err();
+    assert_eq!(error.origin(), Some("/process"));
 }
 
 #[test]

@@ -35,6 +35,9 @@ pub const CONTROL: Slot = Slot(0);
 /// The byte by which the runtime lets the init go on from a [`Rendezvous`].
 pub const GO: u8 = b'!';
 
+/// So many trees the runtime sends at most in one message (unix(7) allows 253).
+pub const TREES: usize = 64;
+
 /// Decodes the value at the front of `bytes`, and gives back what follows it.
 ///
 /// # Errors

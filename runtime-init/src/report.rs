@@ -13,6 +13,10 @@ pub enum ReportKind {
     Forked,
     /// The message carries the pty's master.
     Console,
+    /// The init waits for the tree of this step, and for those of the steps of the same kind right after it.
+    Wanted,
+    /// The message carries a mount tree whose ids the runtime is to map, and the init waits.
+    Tree,
 }
 
 /// A message from the init.
@@ -50,6 +54,8 @@ impl Report {
             1 => ReportKind::Failed,
             2 => ReportKind::Forked,
             3 => ReportKind::Console,
+            4 => ReportKind::Wanted,
+            5 => ReportKind::Tree,
             _ => return None,
         };
         Some(Report {
@@ -93,6 +99,8 @@ macro_rules! operations {
 operations! {
     /// The step as a whole, or the one system call that it makes.
     Whole => "",
+    /// Finding the source of a bind mount under the root.
+    OpenSource => "open source",
     /// Finding the path under the root.
     Resolve => "open target",
     /// Making a missing directory or file under the root.
@@ -111,6 +119,8 @@ operations! {
     CloneMount => "clone mount",
     /// mount_setattr(2).
     SetAttributes => "set mount attributes",
+    /// Copying what a tmpfs covers into it.
+    CopyUp => "copy what it covers",
     /// move_mount(2).
     AttachMount => "attach mount",
     /// pivot_root(2).

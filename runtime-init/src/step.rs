@@ -114,10 +114,30 @@ pub enum Step<'a> {
     SetRootPropagation { flags: u32 },
     /// Mount the tree of the slot at this path of the host: the root from now on.
     AttachRoot { tree: Slot, path: Text<'a> },
+    /// The directory at this path of the host is the root from now on: there is no mount namespace of the container's own to
+    /// mount it in.
+    OpenRoot { path: Text<'a> },
     /// The root of the mount namespace, which was joined, is the root from now on.
     UseCurrentRoot,
-    /// Attach a tree that the runtime opened and set up. A missing target is made: a directory or an empty file.
+    /// Attach a tree that the runtime opens and sets up when this step's turn has come. A missing target is made: a directory or an empty file.
     MountTree { tree: Slot, target: Text<'a> },
+    /// Bind what the mounts before this one have made of `source`, which lies inside the root too. A missing target is made.
+    BindInside {
+        source: Text<'a>,
+        target: Text<'a>,
+        /// With the mounts below it.
+        recursive: bool,
+        /// MOUNT_ATTR_ bits of the mount alone.
+        set: u64,
+        clear: u64,
+        /// The same for the mount with all below it.
+        recursive_set: u64,
+        recursive_clear: u64,
+        /// MS_SHARED, MS_SLAVE, MS_PRIVATE or MS_UNBINDABLE, each perhaps with MS_REC, in the order of application.
+        propagation: Numbers<'a>,
+        /// The runtime maps its ids before it is attached: that needs rights over the host's file systems.
+        mapped: bool,
+    },
     /// A new file system.
     MountNew {
         fstype: Text<'a>,
@@ -132,7 +152,28 @@ pub enum Step<'a> {
         strict: bool,
         /// The new root directory gets the mode of the directory that it covers.
         keep_mode: bool,
+        /// It begins with a copy of what it covers.
+        copy_up: bool,
     },
+    /// A new file system by mount(2), for options that fsconfig(2) has no room for.
+    MountByData {
+        fstype: Text<'a>,
+        source: Text<'a>,
+        /// MS_ flags of the superblock.
+        flags: u32,
+        /// All options, with commas between them.
+        data: Text<'a>,
+        attributes: u64,
+        propagation: u32,
+        target: Text<'a>,
+    },
+    /// Change the options of the file system that is mounted at this path (fspick(2)).
+    Reconfigure {
+        target: Text<'a>,
+        options: TextList<'a>,
+    },
+    /// The SELinux label of a directory (xattr(7), `security.selinux`).
+    LabelFile { path: Text<'a>, label: Text<'a> },
     /// mount_setattr(2) on the mount at this path.
     SetMountAttributes {
         target: Text<'a>,

@@ -1,13 +1,13 @@
 //! `root` and `linux.rootfsPropagation`: the container's root file system.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::Root;
 use runtime_init::{Step, Text};
 
 use super::options::{self, Effect, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE};
-use crate::error::{Error, ErrorKind, Result};
-use crate::namespaces::{NEWNS, Namespaces};
+use crate::error::{Error, Result};
+use crate::namespaces::{NEWNS, NEWUSER, Namespaces};
 use crate::plan::{Attributes, Builder, Origin, Source, c_string, pointer};
 
 /// Mounts the root file system where it lies on the host, in the container's mount namespace: hooks that run before
@@ -18,14 +18,14 @@ pub(crate) fn attach(plan: &mut Builder<'_>) -> Result<()> {
         .root()
         .as_ref()
         .ok_or_else(|| Error::config("/root", "a container needs a root file system"))?;
-    if !Namespaces::of(plan)?.has(NEWNS) {
-        let problem = "a container without a mount namespace of its own is not supported: its root would be mounted on the host";
-        return Err(Error::new(ErrorKind::Unsupported, problem).at("/linux/namespaces"));
-    }
     if root.path().as_os_str().is_empty() {
         return Err(Error::config("/root/path", "the root has no path"));
     }
     let path = plan.options.bundle.join(root.path());
+    if !Namespaces::of(plan)?.has(NEWNS) {
+        check_unmounted(plan, root)?;
+        return open(plan);
+    }
     let propagation = propagation(plan)?;
     plan.step(
         propagation.origin,
@@ -38,6 +38,7 @@ pub(crate) fn attach(plan: &mut Builder<'_>) -> Result<()> {
         recursive: true,
         attributes: Attributes::default(),
         propagation: vec![propagation.root],
+        id_map: None,
         must_be_proc: false,
     };
     let tree = plan.slot(pointer("/root/path"), source)?;
@@ -50,6 +51,78 @@ pub(crate) fn attach(plan: &mut Builder<'_>) -> Result<()> {
         },
     );
     Ok(())
+}
+
+/// Without a mount namespace of its own a container mounts nothing: that would be on the host. What else needs a mount is
+/// refused where it is compiled, `mounts` for one.
+fn check_unmounted(plan: &Builder<'_>, root: &Root) -> Result<()> {
+    let refuse = |pointer: &str| {
+        let problem = "needs a mount, which would be the host's without a mount namespace of the container's own";
+        Err(Error::config(pointer, problem))
+    };
+    if root.readonly().unwrap_or(false) {
+        return refuse("/root/readonly");
+    }
+    if configured(plan).is_some() {
+        return refuse("/linux/rootfsPropagation");
+    }
+    let process = plan.spec.process().as_ref();
+    if process
+        .and_then(|process| process.terminal())
+        .unwrap_or(false)
+    {
+        return refuse("/process/terminal");
+    }
+    // Device nodes are bound there: a user namespace may not make any.
+    if Namespaces::of(plan)?.has(NEWUSER) {
+        return refuse("/linux/namespaces");
+    }
+    Ok(())
+}
+
+/// Opens the root where it lies on the host.
+fn open(plan: &mut Builder<'_>) -> Result<()> {
+    let path = plan
+        .spec
+        .root()
+        .as_ref()
+        .map(|root| plan.options.bundle.join(root.path()))
+        .unwrap_or_default();
+    let path = c_string("/root/path", path.as_os_str().as_encoded_bytes())?;
+    plan.step(pointer("/root/path"), &Step::OpenRoot { path: Text(&path) });
+    Ok(())
+}
+
+/// Goes to the root of a container that runs: by its mount namespace, which was joined, or else by the path of its root.
+pub(crate) fn enter_running(plan: &mut Builder<'_>, namespaces: u32) -> Result<()> {
+    if namespaces & NEWNS != 0 {
+        return Ok(());
+    }
+    open(plan)?;
+    plan.step(Origin::Default("root"), &Step::Chroot);
+    Ok(())
+}
+
+/// What a path of the host, as it is written, is inside the root; nothing for one that lies elsewhere. Links that lead there
+/// are not looked for: the plan is made without looking at files.
+pub(super) fn inside(plan: &Builder<'_>, path: &Path) -> Option<PathBuf> {
+    let root = plan.options.bundle.join(plan.spec.root().as_ref()?.path());
+    let root = plain(&root).filter(|root| root.parent().is_some())?;
+    let rest = plain(path)?.strip_prefix(&root).ok()?.to_owned();
+    Some(Path::new("/").join(rest))
+}
+
+/// An absolute path without `.` and `..`.
+fn plain(path: &Path) -> Option<PathBuf> {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    plain.is_absolute().then_some(plain)
 }
 
 struct RootPropagation {
@@ -117,6 +190,10 @@ pub(super) fn bind_propagation(plan: &Builder<'_>, asked: &[u32]) -> Result<Vec<
 
 /// Makes the container's root the root.
 pub(crate) fn change(plan: &mut Builder<'_>) -> Result<()> {
+    if !Namespaces::of(plan)?.has(NEWNS) {
+        plan.step(Origin::Default("root"), &Step::Chroot);
+        return Ok(());
+    }
     if plan.options.no_pivot {
         detach_kernel_mounts(plan)?;
     }

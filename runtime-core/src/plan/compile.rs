@@ -32,10 +32,7 @@ pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result
     spec_version::check(spec)?;
     unsupported::check(spec)?;
     hooks::check(spec)?;
-    let process = spec
-        .process()
-        .as_ref()
-        .ok_or_else(|| Error::config("/process", "a container needs a process to run"))?;
+    let process = spec.process().as_ref();
     let mut builder = Builder::new(spec, facts, options);
     let plan = &mut builder;
 
@@ -48,8 +45,10 @@ pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result
     mounts::root::attach(plan)?;
     mounts::all(plan)?;
     devices::all(plan)?;
-    process::make_working_directory(plan, process)?;
-    console::open(plan, process, true)?;
+    if let Some(process) = process {
+        process::make_working_directory(plan, process)?;
+        console::open(plan, process, true)?;
+    }
     hooks::rendezvous(plan);
 
     mounts::root::change(plan)?;
@@ -60,8 +59,13 @@ pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result
     paths::mask(plan)?;
     mounts::root::finish(plan)?;
 
-    let in_user_namespace = process::in_user_namespace(plan)?;
-    run_user_process(plan, process, in_user_namespace)?;
+    match process {
+        Some(process) => {
+            let in_user_namespace = process::in_user_namespace(plan)?;
+            run_user_process(plan, process, in_user_namespace)?;
+        }
+        None => run_nothing(plan)?,
+    }
     Ok(builder.plan)
 }
 
@@ -81,6 +85,7 @@ pub(crate) fn tenant(
     confinement::join_existing_cgroup(plan, cgroup)?;
     namespaces::enter_running(plan, namespaces)?;
     process::isolate_tenant(plan, process)?;
+    mounts::root::enter_running(plan, namespaces)?;
     personality::set(plan)?;
     console::open(plan, process, false)?;
     run_user_process(plan, process, namespaces & NEWUSER != 0)?;
@@ -101,6 +106,9 @@ pub(crate) fn hook(
     confinement::join_existing_cgroup(plan, cgroup)?;
     namespaces::enter_running(plan, namespaces)?;
     process::isolate_hook(plan);
+    if hook.is_confined() {
+        mounts::root::enter_running(plan, namespaces)?;
+    }
     hook.change_directory(plan)?;
     hook.arguments(plan)?;
     plan.step(hook.origin(), &Step::Wait(Rendezvous::Ready));
@@ -150,4 +158,15 @@ fn run_user_process(
     }
     plan.step(super::pointer("/process/args"), &Step::Execute);
     Ok(())
+}
+
+/// `process` is required when `start` is called (config.md, "Process"), and not before: without one, the init keeps the
+/// container's namespaces until it is killed.
+fn run_nothing(plan: &mut Builder<'_>) -> Result<()> {
+    if plan.options.start_at_once {
+        return Err(Error::config("/process", process::NONE));
+    }
+    plan.plan.arguments = vec![c"init".to_owned()];
+    plan.step(Origin::Default("create"), &Step::Wait(Rendezvous::Ready));
+    process::await_start(plan)
 }

@@ -1,9 +1,9 @@
 //! A step in words, for plans in text and for errors.
 
-use runtime_init::{Slot, Step, Text};
+use runtime_init::{Slot, Step, Text, TextList};
 
-use super::{Plan, Source};
-use crate::mounts::options::{MS_REC, propagation_name};
+use super::{Attributes, Plan, Source};
+use crate::mounts::options::{MS_REC, attribute_names, propagation_name};
 use crate::{apparmor, io_priority, memory_policy, namespaces, number_list, scheduler, selinux};
 
 /// What the step does, on what.
@@ -12,37 +12,50 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
         Step::MountTree { tree, target } => {
             format!("bind {} → {}", slot(plan, *tree), text(target))
         }
+        Step::BindInside { source, target, .. } => {
+            format!(
+                "bind {} of the root → {}{}",
+                text(source),
+                text(target),
+                mount_changes(step)
+            )
+        }
+        Step::MountByData {
+            fstype,
+            source,
+            data,
+            target,
+            ..
+        } => format!(
+            "mount {} {} → {} ({}){}",
+            text(fstype),
+            text(source),
+            text(target),
+            text(data),
+            mount_changes(step)
+        ),
+        Step::Reconfigure { target, options } => {
+            format!("reconfigure {} ({})", text(target), list(options))
+        }
+        Step::LabelFile { path, label } => format!("label {} {}", text(path), text(label)),
         Step::MountNew {
             fstype,
             target,
             options,
             ..
         } => {
-            let data: Vec<_> = options
-                .iter()
-                .map(|option| option.to_string_lossy())
-                .collect();
             format!(
-                "mount {} → {} ({})",
+                "mount {} → {} ({}){}",
                 text(fstype),
                 text(target),
-                data.join(",")
+                list(options),
+                mount_changes(step)
             )
         }
+        Step::OpenRoot { path } => format!("use {} as root, unmounted", text(path)),
         Step::AttachRoot { path, .. } => format!("mount root {}", text(path)),
-        Step::SetMountAttributes {
-            target,
-            set,
-            clear,
-            propagation,
-            recursive,
-        } => {
-            let rec = if *recursive { MS_REC } else { 0 };
-            let propagation = propagation_name(propagation | rec);
-            format!(
-                "change mount {}: set {set:#x}, clear {clear:#x}, propagation {propagation}",
-                text(target)
-            )
+        Step::SetMountAttributes { target, .. } => {
+            format!("change mount {}{}", text(target), mount_changes(step))
         }
         Step::SetRootPropagation { flags } => {
             format!("make the mounts of the host {}", propagation_name(*flags))
@@ -136,6 +149,7 @@ fn sentence(step: &Step<'_>) -> String {
         Step::UseCurrentRoot => "use the root of the mount namespace",
         Step::PivotRoot => "pivot into the root",
         Step::MoveRoot => "move the root over /",
+        Step::Chroot => "change the root",
         Step::BringLoopbackUp => "bring the loopback interface up",
         Step::SetNoNewPrivileges => "set no_new_privs",
         Step::AwaitStart { .. } => "wait for start",
@@ -143,6 +157,88 @@ fn sentence(step: &Step<'_>) -> String {
         _ => return format!("{step:?}"),
     };
     name.to_owned()
+}
+
+/// The attributes and the propagation that a mount gets, each with a comma before it.
+fn mount_changes(step: &Step<'_>) -> String {
+    let (attributes, propagation, extra) = match *step {
+        Step::BindInside {
+            set,
+            clear,
+            recursive_set,
+            recursive_clear,
+            propagation,
+            mapped,
+            ..
+        } => {
+            let attributes = Attributes {
+                set,
+                clear,
+                recursive_set,
+                recursive_clear,
+            };
+            let propagation = propagation.iter().collect();
+            (attributes, propagation, if mapped { ", idmap" } else { "" })
+        }
+        Step::MountNew {
+            attributes: set,
+            propagation,
+            copy_up,
+            ..
+        } => {
+            let extra = if copy_up { ", tmpcopyup" } else { "" };
+            (attributes_of(set, 0, false), vec![propagation], extra)
+        }
+        Step::MountByData {
+            attributes: set,
+            propagation,
+            ..
+        } => (attributes_of(set, 0, false), vec![propagation], ""),
+        Step::SetMountAttributes {
+            set,
+            clear,
+            propagation,
+            recursive,
+            ..
+        } => {
+            let rec = if recursive && propagation != 0 {
+                MS_REC
+            } else {
+                0
+            };
+            let attributes = attributes_of(set, clear, recursive);
+            (attributes, vec![propagation | rec], "")
+        }
+        _ => return String::new(),
+    };
+    let propagation = propagation
+        .into_iter()
+        .filter(|&flags| flags != 0)
+        .map(propagation_name);
+    let names = attribute_names(&attributes).into_iter();
+    let names = names.chain(propagation.map(str::to_owned));
+    names.map(|name| format!(", {name}")).collect::<String>() + extra
+}
+
+fn attributes_of(set: u64, clear: u64, recursive: bool) -> Attributes {
+    let none = Attributes::default();
+    if recursive {
+        Attributes {
+            recursive_set: set,
+            recursive_clear: clear,
+            ..none
+        }
+    } else {
+        Attributes { set, clear, ..none }
+    }
+}
+
+fn list(options: &TextList<'_>) -> String {
+    let options: Vec<_> = options
+        .iter()
+        .map(|option| option.to_string_lossy())
+        .collect();
+    options.join(",")
 }
 
 fn text(text: &Text<'_>) -> String {

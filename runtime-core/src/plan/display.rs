@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::{Attributes, Origin, Plan, Source, describe};
-use crate::mounts::options::propagation_name;
+use super::{Origin, Plan, Source, describe};
+use crate::mounts::options::{attribute_names, propagation_name};
 use crate::{io_priority, namespaces, scheduler};
 
 impl fmt::Display for Plan {
@@ -81,32 +81,20 @@ fn describe_source(source: &Source) -> String {
             recursive,
             attributes,
             propagation,
+            id_map,
             ..
         } => {
             let recursively = if *recursive { " recursively" } else { "" };
-            let Attributes {
-                set,
-                clear,
-                recursive_set,
-                recursive_clear,
-            } = attributes;
-            let mut text = format!("open {}{recursively}", path.display());
-            if *attributes != Attributes::default() {
-                text = format!(
-                    "{text}, set {:#x}, clear {:#x}",
-                    set | recursive_set,
-                    clear | recursive_clear
-                );
-            }
-            if propagation.is_empty() {
-                text
-            } else {
-                let names: Vec<_> = propagation
-                    .iter()
-                    .map(|flags| propagation_name(*flags))
-                    .collect();
-                format!("{text}, {}", names.join(", "))
-            }
+            let names = attribute_names(attributes).into_iter();
+            let propagation = propagation.iter().map(|flags| propagation_name(*flags));
+            let id_map = id_map.iter().map(ToString::to_string);
+            names
+                .chain(propagation.map(str::to_owned))
+                .chain(id_map)
+                .fold(
+                    format!("open {}{recursively}", path.display()),
+                    |text, change| format!("{text}, {change}"),
+                )
         }
     }
 }

@@ -12,6 +12,7 @@ mod source;
 #[cfg(test)]
 mod tenant_tests;
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fmt;
 
@@ -27,6 +28,7 @@ pub use source::{Attributes, Source};
 
 use crate::cgroup::CgroupPlan;
 use crate::id_mappings::IdMappings;
+use crate::mounts::id_map::IdMap;
 use crate::rlimits::Rlimit;
 
 /// What asked for a step.
@@ -83,6 +85,8 @@ pub struct Plan {
     pub(crate) console: bool,
     /// Whether the init clones itself once more.
     pub(crate) forks: bool,
+    /// The id mappings of trees that the init clones, by the number of its step.
+    pub(crate) id_maps: BTreeMap<usize, IdMap>,
     /// The steps as the init reads them.
     encoded: Vec<u8>,
     /// Where each step begins in `encoded`, and its origin.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::mounts::id_map::IdMap;
+
 /// Mount attributes that the host sets on a tree before it hands it over (mount_setattr(2)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Attributes {
@@ -49,6 +51,8 @@ pub enum Source {
         attributes: Attributes,
         /// MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE, each perhaps with MS_REC, in the order of application.
         propagation: Vec<u32>,
+        /// Whose ids the files have there.
+        id_map: Option<IdMap>,
         /// It has to be a procfs.
         must_be_proc: bool,
     },

@@ -67,7 +67,6 @@ fn general() -> Vec<Row> {
         itself("/ociVersion", json!("2.0.0")),
         itself("/ociVersion", json!("1.0")),
         itself("/ociVersion", json!("latest")),
-        itself("/process", Value::Null),
         itself("/root", Value::Null),
         (
             "/hooks/poststop/-",
@@ -140,6 +139,15 @@ fn mapping(size: u32) -> Value {
     json!([{"containerID": 0, "hostID": 1000, "size": size}])
 }
 
+/// A bind mount with these fields.
+fn bind(fields: Value) -> Value {
+    let mut mount = json!({"destination": "/a", "source": "/b", "options": ["bind"]});
+    for (name, value) in fields.as_object().into_iter().flatten() {
+        mount[name] = value.clone();
+    }
+    mount
+}
+
 fn root_and_mounts() -> Vec<Row> {
     let rows = [
         (
@@ -165,7 +173,26 @@ fn root_and_mounts() -> Vec<Row> {
         ),
         (
             json!({"destination": "/a", "type": "tmpfs", "options": ["a\u{0}b"]}),
+            "/mounts/0/options/0",
+        ),
+        (bind(json!({"options": ["bind", "tmpcopyup"]})), "/mounts/0"),
+        // Without mappings these are the container's, which has none.
+        (bind(json!({"options": ["bind", "idmap"]})), "/mounts/0"),
+        (bind(json!({"options": ["bind", "ridmap"]})), "/mounts/0"),
+        (bind(json!({"uidMappings": mapping(1)})), "/mounts/0"),
+        (bind(json!({"gidMappings": mapping(1)})), "/mounts/0"),
+        (
+            bind(json!({"uidMappings": mapping(0), "gidMappings": mapping(1)})),
+            "/mounts/0/uidMappings/0/size",
+        ),
+        (
+            json!({"destination": "/a", "type": "overlay", "options": [format!("lowerdir={}", "/x".repeat(2048))]}),
             "/mounts/0/options",
+        ),
+        // A path of the host that names the root itself.
+        (
+            json!({"destination": "/srv/bundles/web/rootfs/.", "type": "tmpfs"}),
+            "/mounts/0/destination",
         ),
         (
             json!({"destination": "/a", "type": "bind"}),
@@ -425,9 +452,7 @@ fn mappings_and_filter() -> Vec<Row> {
 
 fn unsupported() -> Vec<Row> {
     let notify = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]});
-    let bind =
-        |option: &str| json!({"destination": "/a", "source": "/b", "options": ["bind", option]});
-    let mapped = json!({"destination": "/a", "source": "/b", "options": ["bind"], "uidMappings": mapping(1), "gidMappings": mapping(1)});
+    let mapped_tmpfs = json!({"destination": "/a", "type": "tmpfs", "uidMappings": mapping(1), "gidMappings": mapping(1)});
     vec![
         itself("/process/apparmorProfile", json!("web")),
         itself("/process/selinuxLabel", json!("web")),
@@ -439,11 +464,12 @@ fn unsupported() -> Vec<Row> {
             json!({"domain": "LINUX", "flags": ["X"]}),
             "/linux/personality/flags",
         ),
-        itself("/linux/namespaces", json!([])),
         itself("/linux/seccomp", notify),
-        ("/mounts/-", bind("idmap"), "/mounts/0/options/1"),
-        ("/mounts/-", bind("ridmap"), "/mounts/0/options/1"),
-        ("/mounts/-", bind("tmpcopyup"), "/mounts/0/options/1"),
-        ("/mounts/-", mapped, "/mounts/0"),
+        (
+            "/mounts/-",
+            json!({"destination": "/a", "type": "tmpfs", "options": ["idmap"]}),
+            "/mounts/0",
+        ),
+        ("/mounts/-", mapped_tmpfs, "/mounts/0"),
     ]
 }

@@ -5,8 +5,10 @@
 #![no_std]
 #![no_main]
 
+mod bind;
 mod console;
 mod control;
+mod copy_up;
 mod devices;
 mod mounts;
 mod process;
@@ -23,6 +25,8 @@ use crate::control::Control;
 struct Interpreter {
     start: sys::Start,
     control: Control,
+    /// The trees of slots with a lower number have come.
+    trees: u32,
     /// The container's root, once attached.
     root: Option<OwnedFd>,
     /// The private procfs.
@@ -59,6 +63,7 @@ fn main(start: sys::Start) -> ! {
     let mut interpreter = Interpreter {
         control: Control::new(sys::inherited(start.slot(runtime_init::CONTROL))),
         start,
+        trees: 0,
         root: None,
         proc: None,
         masks: mounts::Masks::default(),
@@ -115,10 +120,30 @@ impl Interpreter {
             Step::WriteProc { path, value } => self.write_proc(path.0, value.0),
             Step::SetRootPropagation { flags } => mounts::set_root_propagation(flags),
             Step::AttachRoot { tree, path } => self.attach_root(tree, path.0),
-            Step::UseCurrentRoot => self.use_current_root(),
+            Step::OpenRoot { path } => self.use_root(path.0),
+            Step::UseCurrentRoot => self.use_root(c"/"),
             Step::MountTree { tree, target } => {
-                mounts::mount_tree(self.root()?, self.slot(tree), target.0)
+                let tree = self.tree(index, tree)?;
+                mounts::mount_tree(self.root()?, tree, target.0)
             }
+            Step::BindInside {
+                source,
+                target,
+                recursive,
+                set,
+                clear,
+                recursive_set,
+                recursive_clear,
+                propagation,
+                mapped,
+            } => bind::Inside {
+                source: source.0,
+                recursive,
+                attributes: [(set, clear), (recursive_set, recursive_clear)],
+                propagation,
+                waiting: mapped.then_some((&self.control, index)),
+            }
+            .bind(self.root()?, target.0),
             Step::MountNew {
                 fstype,
                 options,
@@ -127,6 +152,7 @@ impl Interpreter {
                 target,
                 strict,
                 keep_mode,
+                copy_up,
             } => mounts::NewMount {
                 fstype: fstype.0,
                 options,
@@ -134,8 +160,33 @@ impl Interpreter {
                 propagation,
                 strict,
                 keep_mode,
+                copy_up,
             }
             .mount(self.root()?, target.0),
+            Step::MountByData {
+                fstype,
+                source,
+                flags,
+                data,
+                attributes,
+                propagation,
+                target,
+            } => mounts::ByData {
+                fstype: fstype.0,
+                source: source.0,
+                flags,
+                data: data.0,
+                attributes: sys::MountAttributes {
+                    set: attributes,
+                    clear: 0,
+                    propagation,
+                },
+            }
+            .mount(self.root()?, target.0),
+            Step::Reconfigure { target, options } => {
+                mounts::reconfigure(self.root()?, target.0, options)
+            }
+            Step::LabelFile { path, label } => mounts::label(self.root()?, path.0, label.0),
             Step::SetMountAttributes {
                 target,
                 set,
@@ -243,6 +294,16 @@ impl Interpreter {
         sys::inherited(self.start.slot(slot))
     }
 
+    /// The tree of a slot. The runtime opens it no sooner than its mount's turn has come.
+    fn tree(&mut self, index: u32, slot: Slot) -> Result<BorrowedFd<'static>, Fault> {
+        let number = self.start.slot(slot);
+        if number >= self.trees {
+            let count = self.control.receive_trees(index, number)?;
+            self.trees = number.wrapping_add(count);
+        }
+        Ok(self.slot(slot))
+    }
+
     fn root(&self) -> Result<BorrowedFd<'_>, Fault> {
         self.root.as_ref().map(|root| root.as_fd()).ok_or(NO_ROOT)
     }
@@ -272,10 +333,10 @@ impl Interpreter {
         Ok(())
     }
 
-    fn use_current_root(&mut self) -> Outcome {
+    fn use_root(&mut self, path: &core::ffi::CStr) -> Outcome {
         use rustix::fs::{CWD, Mode, OFlags, openat};
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        self.root = Some(openat(CWD, c"/", flags, Mode::empty()).during(Operation::Open)?);
+        self.root = Some(openat(CWD, path, flags, Mode::empty()).during(Operation::Open)?);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ mod start;
 
 use core::arch::asm;
 use core::ffi::CStr;
-use core::mem::size_of;
+use core::mem::{ManuallyDrop, size_of};
 
 pub(crate) use scheduling::{
     reset_cpu_affinity, set_cpu_affinity, set_io_priority, set_memory_policy, set_scheduler,
@@ -17,11 +17,11 @@ pub(crate) use start::Start;
 
 use runtime_init::Numbers;
 
-use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-    socket_with,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, socket_with,
 };
 
 // System calls whose numbers differ between the architectures; those after 424 are the same on all.
@@ -431,6 +431,41 @@ pub(crate) fn send_descriptor(
     }
     let message = [rustix::io::IoSlice::new(message)];
     rustix::net::sendmsg(socket, &message, &mut control, SendFlags::NOSIGNAL).map(drop)
+}
+
+/// Receives one message, and moves the descriptors in it to this number and those after it. How many there were: none when
+/// the other end is closed.
+pub(crate) fn receive_descriptors(socket: BorrowedFd<'_>, first: u32) -> Result<u32, Errno> {
+    let mut space =
+        [core::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(runtime_init::TREES))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0u8; 1];
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    loop {
+        let message = &mut [rustix::io::IoSliceMut::new(&mut byte)];
+        match rustix::net::recvmsg(socket, message, &mut control, flags) {
+            Err(Errno::INTR) => {}
+            answer => break answer.map(drop)?,
+        }
+    }
+    let mut number = first;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            for descriptor in descriptors {
+                replace(number, &descriptor)?;
+                number = number.wrapping_add(1);
+            }
+        }
+    }
+    Ok(number.wrapping_sub(first))
+}
+
+/// Makes the number of an inherited descriptor that of another one.
+fn replace(number: u32, descriptor: &OwnedFd) -> Result<(), Errno> {
+    // SAFETY: `inherited` says who closes the number, and that is not the guard, which is never dropped.
+    let mut place =
+        ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd((number & 0x7fff_ffff) as i32) });
+    rustix::io::dup3(descriptor, &mut place, rustix::io::DupFlags::CLOEXEC)
 }
 
 /// What is left that could come here are rustix's assertions that no descriptor is -1. There is nothing to print with.
