@@ -26,11 +26,7 @@ pub(super) fn bind(
     recursive: bool,
 ) -> Result<()> {
     let source = source(plan, pointer, mount)?;
-    for option in &parsed.superblock {
-        tracing::debug!(
-            "{pointer}: option {option} belongs to the file system, a bind mount does not change it"
-        );
-    }
+    note_superblock_flags(pointer, parsed);
     let must_be_proc =
         below_proc(Path::new(&*target.to_string_lossy())).is_some_and(|inside| inside.is_empty());
     let in_user_namespace = process::in_user_namespace(plan)?;
@@ -77,6 +73,15 @@ pub(super) fn bind(
         },
     );
     Ok(())
+}
+
+/// The kernel ignores them for a bind mount, as mount(8) does.
+fn note_superblock_flags(pointer: &str, parsed: &Parsed) {
+    for option in &parsed.superblock {
+        tracing::debug!(
+            "{pointer}: option {option} belongs to the file system, a bind mount does not change it"
+        );
+    }
 }
 
 fn source(plan: &Builder<'_>, pointer: &str, mount: &Mount) -> Result<PathBuf> {
