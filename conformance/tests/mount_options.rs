@@ -301,3 +301,58 @@ fn eight_hundred_bind_mounts_fit_into_a_limit_of_1024_descriptors() {
     // Three streams, and the one by which ls reads the directory.
     assert_eq!(process::run(&mut limited).ok().stdout, "Linux\n800\n4\n");
 }
+
+/// Runs a container that binds a tmpfs with these flags, which is in a mount namespace that the runtime is called in.
+fn bound_from_a_protected_source(user: bool, option: &str) -> (Container, process::Finished) {
+    let container = Container::with_path(|config, path| {
+        config.bind(path.join("source"), "/mnt", &["bind", option]);
+        if user {
+            config.user_namespace(&[(0, 100_000, 65536)]);
+        }
+    });
+    let source = container.path().join("source");
+    for directory in [&source, &container.rootfs().join("mnt")] {
+        fs::create_dir(directory).unwrap();
+    }
+    let script = "mount -t tmpfs -o nosuid,nodev,noexec none \"$0\" && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private", "sh", "-c", script])
+        .arg(source);
+    let run = container.run_command(&[]);
+    command.arg(run.get_program()).args(run.get_args());
+    for (name, value) in run.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    let finished = process::run(&mut command);
+    (container, finished)
+}
+
+#[test]
+fn in_a_user_namespace_a_bind_mount_keeps_what_protects_its_source() {
+    if runtime().predates("runc", [1, 2, 0], "clearing of flags") {
+        return;
+    }
+    for (user, kept) in [(false, false), (true, true)] {
+        let (_container, finished) = bound_from_a_protected_source(user, "ro");
+        let mount = Report::parse(&finished.ok()).mount("/mnt").clone();
+        assert!(mount.has("ro"), "{mount:?}");
+        for flag in ["nosuid", "nodev", "noexec"] {
+            assert_eq!(mount.has(flag), kept, "{flag}: {mount:?}");
+        }
+    }
+    for option in [
+        "suid",
+        "dev",
+        "exec",
+        "noatime",
+        "strictatime",
+        "nodiratime",
+    ] {
+        let (container, finished) = bound_from_a_protected_source(true, option);
+        let _ = finished.refused(&["not permitted"]);
+        container.assert_nothing_left();
+        let (_container, finished) = bound_from_a_protected_source(false, option);
+        let _ = finished.ok();
+    }
+}

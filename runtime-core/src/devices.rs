@@ -165,6 +165,7 @@ fn bind_node(plan: &mut Builder<'_>, device: &Device) -> Result<()> {
         attributes: Attributes::default(),
         propagation: vec![],
         id_map: None,
+        keeps_locks: false,
         must_be_proc: false,
     };
     let tree = plan.slot(device.origin.clone(), source)?;

@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use runtime_init::Step;
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, openat};
+use rustix::fs::{
+    CWD, FileType, Mode, OFlags, StatVfsMountFlags, fstat, fstatfs, fstatvfs, openat,
+};
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -104,12 +106,17 @@ fn tree(origin: &Origin, source: &Source, namespaces: &mut UserNamespaces<'_>) -
         attributes,
         propagation,
         id_map,
+        keeps_locks,
         must_be_proc,
     } = source
     else {
         return Err(failure(origin, source, missing()));
     };
     let opened = open_tree_of(path, *recursive);
+    if let (Ok(tree), true) = (&opened, *keeps_locks) {
+        let kept = check_locks(tree.as_fd(), attributes);
+        kept.map_err(|cause| failure(origin, source, cause))?;
+    }
     if let (Ok(tree), Some(id_map)) = (&opened, id_map) {
         let mapped = namespaces.map_ids(tree.as_fd(), id_map);
         mapped.map_err(|error| error.of(&path.display().to_string()).at(origin.to_string()))?;
@@ -134,6 +141,20 @@ fn failure(origin: &Origin, source: &Source, cause: io::Error) -> Error {
     let unprivileged = rustix::process::geteuid().as_raw() != 0;
     let attempt = match cause.raw_os_error() {
         Some(libc::EPERM) if unprivileged => format!("{attempt} (this version needs root)"),
+        Some(libc::EPERM)
+            if matches!(
+                source,
+                Source::Tree {
+                    keeps_locks: true,
+                    ..
+                }
+            ) =>
+        {
+            format!(
+                "{attempt} (a user namespace may not take from a mount what its options are on the host: ro, nosuid, nodev, \
+             noexec, and how access times are kept)"
+            )
+        }
         Some(libc::EMFILE) => {
             format!("{attempt} (each bind mount has one: raise the caller's limit, ulimit -n)")
         }
@@ -166,6 +187,37 @@ fn with_attributes(
 ) -> io::Result<OwnedFd> {
     sys::set_mount_attributes(tree.as_fd(), attributes, propagation)?;
     Ok(tree)
+}
+
+/// Options that take from a mount what a user namespace cannot take are refused, as the kernel does where the mount was
+/// copied into the namespace (fs/namespace.c, can_change_locked_flags).
+fn check_locks(tree: BorrowedFd<'_>, attributes: &Attributes) -> io::Result<()> {
+    let flags = fstatvfs(tree)?.f_flag;
+    let access_time = if flags.contains(StatVfsMountFlags::NOATIME) {
+        options::NOATIME
+    } else if flags.contains(StatVfsMountFlags::RELATIME) {
+        0
+    } else {
+        options::STRICTATIME
+    };
+    let found = [
+        (StatVfsMountFlags::RDONLY, options::RDONLY),
+        (StatVfsMountFlags::NOSUID, options::NOSUID),
+        (StatVfsMountFlags::NODEV, options::NODEV),
+        (StatVfsMountFlags::NOEXEC, options::NOEXEC),
+        (StatVfsMountFlags::NODIRATIME, options::NODIRATIME),
+    ];
+    let found = found
+        .into_iter()
+        .filter(|(flag, _)| flags.contains(*flag))
+        .fold(access_time, |found, (_, attribute)| found | attribute);
+    let taken = attributes.clear & found & options::LOCKABLE & !options::ATIME;
+    let other_time =
+        attributes.changes_access_time() && (attributes.set ^ found) & options::ACCESS_TIME != 0;
+    if taken != 0 || other_time {
+        return Err(io::Error::from_raw_os_error(libc::EPERM));
+    }
+    Ok(())
 }
 
 /// What lies over /proc has to be a procfs (CVE-2019-16884).

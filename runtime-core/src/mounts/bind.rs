@@ -10,7 +10,8 @@ use super::options::{self, MS_REC};
 use super::parsed::Parsed;
 use super::{below_proc, data, id_map, root};
 use crate::error::{Error, Result};
-use crate::plan::{Builder, Source, c_string, text_list};
+use crate::plan::{Attributes, Builder, Source, c_string, text_list};
+use crate::process;
 
 /// Binds what the source is.
 ///
@@ -25,13 +26,10 @@ pub(super) fn bind(
     recursive: bool,
 ) -> Result<()> {
     let source = source(plan, pointer, mount)?;
-    for option in &parsed.superblock {
-        tracing::debug!(
-            "{pointer}: option {option} belongs to the file system, a bind mount does not change it"
-        );
-    }
+    note_superblock_flags(pointer, parsed);
     let must_be_proc =
         below_proc(Path::new(&*target.to_string_lossy())).is_some_and(|inside| inside.is_empty());
+    let in_user_namespace = process::in_user_namespace(plan)?;
     let id_map = id_map::of(plan, pointer, mount, parsed.id_map)?;
     let inside = root::inside(plan, &source).filter(|_| !must_be_proc);
     if let Some(inside) = inside {
@@ -52,6 +50,7 @@ pub(super) fn bind(
                 source,
                 recursive,
                 mapped,
+                attributes: parsed.bind_attributes(in_user_namespace),
             },
         );
         return Ok(());
@@ -59,9 +58,10 @@ pub(super) fn bind(
     let source = Source::Tree {
         path: source,
         recursive,
-        attributes: parsed.bind_attributes(),
+        attributes: parsed.bind_attributes(in_user_namespace),
         propagation: root::bind_propagation(plan, &parsed.propagation)?,
         id_map,
+        keeps_locks: in_user_namespace,
         must_be_proc,
     };
     let tree = plan.slot(pointer.to_owned(), source)?;
@@ -73,6 +73,15 @@ pub(super) fn bind(
         },
     );
     Ok(())
+}
+
+/// The kernel ignores them for a bind mount, as mount(8) does.
+fn note_superblock_flags(pointer: &str, parsed: &Parsed) {
+    for option in &parsed.superblock {
+        tracing::debug!(
+            "{pointer}: option {option} belongs to the file system, a bind mount does not change it"
+        );
+    }
 }
 
 fn source(plan: &Builder<'_>, pointer: &str, mount: &Mount) -> Result<PathBuf> {
@@ -89,6 +98,7 @@ struct Inside {
     source: CString,
     recursive: bool,
     mapped: bool,
+    attributes: Attributes,
 }
 
 fn bind_inside(
@@ -98,7 +108,7 @@ fn bind_inside(
     target: &CString,
     inside: &Inside,
 ) {
-    let attributes = parsed.bind_attributes();
+    let attributes = inside.attributes;
     // What is cloned is the container's own mount already: there is no propagation of the host's to change.
     let propagation: Vec<u8> = parsed
         .propagation
@@ -147,7 +157,7 @@ pub(super) fn remount(
         };
         plan.step(pointer.to_owned(), &step);
     }
-    let attributes = parsed.bind_attributes();
+    let attributes = parsed.bind_attributes(process::in_user_namespace(plan)?);
     let mut change = |(set, clear), propagation: u32, recursive| {
         if (set, clear, propagation) != (0, 0, 0) {
             let step = Step::SetMountAttributes {

@@ -189,6 +189,7 @@ fn bind(
         attributes,
         propagation: super::root::bind_propagation(plan, &parsed.propagation)?,
         id_map: None,
+        keeps_locks: false,
         must_be_proc: false,
     };
     let tree = plan.slot(pointer.to_owned(), source)?;

@@ -34,13 +34,19 @@ pub(crate) const NODEV: u64 = 0x4;
 pub(crate) const NOEXEC: u64 = 0x8;
 /// The field of the access time's attributes; relatime is its zero.
 pub(crate) const ATIME: u64 = 0x70;
-const NOATIME: u64 = 0x10;
-const STRICTATIME: u64 = 0x20;
-const NODIRATIME: u64 = 0x80;
+pub(crate) const NOATIME: u64 = 0x10;
+pub(crate) const STRICTATIME: u64 = 0x20;
+pub(crate) const NODIRATIME: u64 = 0x80;
 const NOSYMFOLLOW: u64 = 0x20_0000;
 
 /// What a bind mount with any option of this kind has exactly as the options say, whatever its source has.
-pub(crate) const BIND_ATTRIBUTES: u64 = RDONLY | NOSUID | NODEV | NOEXEC | NODIRATIME | NOSYMFOLLOW;
+pub(crate) const BIND_ATTRIBUTES: u64 = RDONLY | NOSUID | NODEV | NOEXEC | NOSYMFOLLOW;
+
+/// What a user namespace may not take from a mount that it got from another (mount_namespaces(7), "locked").
+pub(crate) const LOCKABLE: u64 = RDONLY | NOSUID | NODEV | NOEXEC | ACCESS_TIME;
+
+/// All that is about access times: who asks for one of these gets it alone.
+pub(crate) const ACCESS_TIME: u64 = ATIME | NODIRATIME;
 
 pub(crate) const MS_REC: u32 = 0x4000;
 pub(crate) const MS_UNBINDABLE: u32 = 1 << 17;

@@ -148,11 +148,20 @@ impl Parsed {
     }
 
     /// A bind mount has its source's attributes, but for one with options: that has what they say, and the access time's
-    /// alone unless they name it.
-    pub(super) fn bind_attributes(&self) -> Attributes {
+    /// alone unless they name it. In a user namespace it keeps what its source has and a user namespace cannot take from
+    /// it, as if the mount were made there.
+    pub(super) fn bind_attributes(&self, in_user_namespace: bool) -> Attributes {
         let mut attributes = self.attributes;
-        if self.has_attributes {
-            attributes.clear |= options::BIND_ATTRIBUTES & !attributes.set;
+        if !self.has_attributes {
+            return attributes;
+        }
+        attributes.clear |= options::BIND_ATTRIBUTES & !attributes.set;
+        if attributes.changes_access_time() {
+            attributes.clear |= options::ATIME | options::NODIRATIME & !attributes.set;
+        }
+        if in_user_namespace {
+            let asked = self.attributes.clear | options::ATIME & attributes.clear;
+            attributes.clear &= asked | !options::LOCKABLE;
         }
         attributes
     }
@@ -165,7 +174,8 @@ mod tests {
     fn bound(options: &[&str]) -> Attributes {
         let mount = serde_json::json!({"destination": "/x", "type": "none", "source": "/y", "options": options});
         let mount: Mount = serde_json::from_value(mount).unwrap();
-        Parsed::of("/mounts/0", &mount).unwrap().bind_attributes()
+        let parsed = Parsed::of("/mounts/0", &mount).unwrap();
+        parsed.bind_attributes(false)
     }
 
     #[test]
@@ -185,9 +195,12 @@ mod tests {
     #[test]
     fn the_access_time_of_a_bind_mount_changes_only_where_an_option_sets_it() {
         assert_eq!(bound(&["bind", "atime"]).clear & options::ATIME, 0);
-        assert_eq!(
-            bound(&["bind", "relatime"]).clear & options::ATIME,
-            options::ATIME
-        );
+        assert_eq!(bound(&["bind", "nosuid"]).clear & options::NODIRATIME, 0);
+        for option in ["relatime", "nodiratime"] {
+            let clear = bound(&["bind", option]).clear;
+            assert_eq!(clear & options::ATIME, options::ATIME, "{option}");
+        }
+        let strict = bound(&["bind", "strictatime"]);
+        assert_eq!(strict.clear & options::ACCESS_TIME, options::ACCESS_TIME);
     }
 }

@@ -39,6 +39,7 @@ pub(crate) fn attach(plan: &mut Builder<'_>) -> Result<()> {
         attributes: Attributes::default(),
         propagation: vec![propagation.root],
         id_map: None,
+        keeps_locks: false,
         must_be_proc: false,
     };
     let tree = plan.slot(pointer("/root/path"), source)?;
