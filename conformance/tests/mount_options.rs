@@ -145,18 +145,6 @@ fn one_item_may_hold_several_options_of_the_file_system() {
 }
 
 #[test]
-fn an_option_of_the_file_system_is_refused_on_a_bind_mount() {
-    if runtime().predates("runc", [1, 3, 0], "such a check") {
-        return;
-    }
-    let container = Container::new(|config| {
-        config.bind("/proc/sys", "/mnt", &["bind", "size=1m"]);
-    });
-    let _ = container.run().refused(&["filesystem-specific"]);
-    container.assert_nothing_left();
-}
-
-#[test]
 fn an_overlay_may_have_more_layers_than_fit_into_one_value_of_fsconfig() {
     let layer = |number: usize| format!("layer-with-a-long-name-{number:02}");
     let container = Container::with_path(|config, path| {

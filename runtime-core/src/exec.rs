@@ -227,6 +227,7 @@ impl TenantProcess {
     }
 
     /// The terminal's master, when the process asked for a terminal and no console socket was given. It is had once.
+    /// Newlines come out of it as the process writes them (termios(3), `ONLCR` is off).
     pub fn take_console(&mut self) -> Option<OwnedFd> {
         self.console.take()
     }

@@ -315,17 +315,22 @@ fn make_room(child: &mut Child<'_>, place: usize, number: RawFd, init: RawFd) ->
     let Some(users) = child.users.get_mut(number as usize) else {
         return Ok(());
     };
+    let count = usize::from(*users);
+    *users = 0;
     let later = child.descriptors.iter_mut().skip(place + 1);
+    let mut duplicate = None;
     for descriptor in later
         .filter(|descriptor| descriptor.number == number)
-        .take(usize::from(*users))
+        .take(count)
     {
-        *descriptor = Descriptor {
-            number: duplicate_above(number, init)?,
-            moved: true,
+        let number = match duplicate {
+            Some(duplicate) => duplicate,
+            None => *duplicate.insert(duplicate_above(number, init)?),
         };
+        // One that goes to several numbers stays open until all is closed that lies above the init's.
+        let moved = count == 1;
+        *descriptor = Descriptor { number, moved };
     }
-    *users = 0;
     Ok(())
 }
 
