@@ -16,6 +16,7 @@ use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::facts::HostFacts;
 use crate::hooks::{self, Kind};
 use crate::launch::{Handover, Init, Progress};
+use crate::net_devices::Moves;
 use crate::plan::{self, Options, Plan};
 use crate::state::{self, Directory, ProcessId, Record};
 use crate::status::{Status, state_json};
@@ -190,6 +191,7 @@ impl ContainerBuilder {
             directory,
             cgroup: None,
             init: None,
+            net_devices: None,
             console: None,
         };
         match creation.run() {
@@ -240,6 +242,7 @@ struct Creation<'a> {
     directory: Directory,
     cgroup: Option<Cgroup>,
     init: Option<Init>,
+    net_devices: Option<Moves>,
     /// The terminal's master, unless it went to a console socket.
     console: Option<OwnedFd>,
 }
@@ -259,6 +262,7 @@ impl Creation<'_> {
         loop {
             match self.progress()? {
                 Progress::Reached(Rendezvous::IdMaps) => self.write_id_maps()?,
+                Progress::Reached(Rendezvous::NetDevices) => self.move_net_devices()?,
                 Progress::Reached(Rendezvous::CreateHooks) => self.run_create_hooks(&record)?,
                 Progress::Reached(Rendezvous::Ready) => {
                     self.ready(&mut record)?;
@@ -358,6 +362,13 @@ impl Creation<'_> {
         write("gid_map", id_mappings::map_text(&maps.groups))
     }
 
+    fn move_net_devices(&mut self) -> Result<()> {
+        let moves = Moves::to(self.init()?.pid())?;
+        let moves = self.net_devices.insert(moves);
+        let mut devices = self.plan.net_devices.iter();
+        devices.try_for_each(|device| moves.take(device))
+    }
+
     /// The hooks between the namespaces and the new root: the first two kinds in the runtime's namespaces, the third in
     /// the container's.
     fn run_create_hooks(&self, record: &Record) -> Result<()> {
@@ -397,6 +408,9 @@ impl Creation<'_> {
         let mut error = error;
         if let Some(init) = &self.init {
             init.kill();
+        }
+        if let Some(moves) = self.net_devices.take() {
+            moves.undo();
         }
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.kill_all(libc::SIGKILL);

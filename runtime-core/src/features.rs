@@ -141,7 +141,7 @@ fn linux() -> LinuxFeature {
         .set_intel_rdt(Some(IntelRdt::default().set_enabled(Some(false)).clone()))
         .set_memory_policy(Some(memory_policy()))
         .set_mount_extensions(Some(mount_extensions()))
-        .set_net_devices(Some(NetDevices::default().set_enabled(Some(false)).clone()));
+        .set_net_devices(Some(NetDevices::default().set_enabled(Some(true)).clone()));
     linux
 }
 

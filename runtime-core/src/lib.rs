@@ -49,6 +49,7 @@ mod launch;
 mod memfd;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod paths;
 mod personality;
 pub mod plan;

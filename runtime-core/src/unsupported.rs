@@ -64,12 +64,5 @@ fn of_linux(linux: &Linux) -> Vec<(&'static str, bool)> {
         ("/linux/mountLabel", named(linux.mount_label().as_ref())),
         ("/linux/intelRdt", linux.intel_rdt().is_some()),
         ("/linux/memoryPolicy", linux.memory_policy().is_some()),
-        (
-            "/linux/netDevices",
-            linux
-                .net_devices()
-                .as_ref()
-                .is_some_and(|devices| !devices.is_empty()),
-        ),
     ]
 }

@@ -20,6 +20,8 @@ pub struct Slot(pub u16);
 pub enum Rendezvous {
     /// The user namespace exists; the runtime writes its id maps.
     IdMaps,
+    /// The network namespace exists; the runtime moves network devices into it.
+    NetDevices,
     /// The namespaces and mounts exist, the root is still the host's: prestart, createRuntime and createContainer hooks.
     CreateHooks,
     /// All is done that `create` does; the runtime sets limits, records the state, and writes the pid file.

@@ -61,6 +61,7 @@ impl<'a> Builder<'a> {
             clone_flags: 0,
             cgroup: None,
             id_mappings: None,
+            net_devices: Vec::new(),
             oom_score_adj: None,
             rlimits: Vec::new(),
             arguments: Vec::new(),

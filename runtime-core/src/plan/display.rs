@@ -31,6 +31,9 @@ impl fmt::Display for Plan {
         if let Some(maps) = &self.id_mappings {
             writeln!(f, "  {maps:?}")?;
         }
+        for device in &self.net_devices {
+            line(f, &device.origin, format_args!("{device}"))?;
+        }
         if let Some((origin, value)) = &self.oom_score_adj {
             line(f, origin, format_args!("oom_score_adj {value}"))?;
         }
@@ -101,7 +104,11 @@ fn describe_source(source: &Source) -> String {
     }
 }
 
-fn line(f: &mut fmt::Formatter<'_>, origin: &Origin, what: fmt::Arguments<'_>) -> fmt::Result {
+fn line(
+    f: &mut fmt::Formatter<'_>,
+    origin: &impl fmt::Display,
+    what: fmt::Arguments<'_>,
+) -> fmt::Result {
     writeln!(f, "  {:<34} {what}", origin.to_string())
 }
 
@@ -112,6 +119,7 @@ impl Serialize for Plan {
         map.serialize_entry("slots", &list(&self.slots))?;
         map.serialize_entry("cloneFlags", &self.clone_flags)?;
         map.serialize_entry("idMappings", &self.id_mappings)?;
+        map.serialize_entry("netDevices", &self.net_devices)?;
         map.serialize_entry(
             "oomScoreAdj",
             &self.oom_score_adj.as_ref().map(|(origin, value)| Entry {

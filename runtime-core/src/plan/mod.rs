@@ -25,6 +25,7 @@ pub use source::{Attributes, Source};
 
 use crate::cgroup::CgroupPlan;
 use crate::id_mappings::IdMappings;
+use crate::net_devices::NetDevice;
 use crate::rlimits::Rlimit;
 
 /// What asked for a step.
@@ -69,6 +70,8 @@ pub struct Plan {
     pub(crate) clone_flags: u32,
     pub(crate) cgroup: Option<CgroupPlan>,
     pub(crate) id_mappings: Option<IdMappings>,
+    /// Interfaces of the host that become the container's.
+    pub(crate) net_devices: Vec<NetDevice>,
     pub(crate) oom_score_adj: Option<(Origin, i32)>,
     pub(crate) rlimits: Vec<Rlimit>,
     pub(crate) arguments: Vec<CString>,

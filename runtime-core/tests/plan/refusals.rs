@@ -39,6 +39,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         (config, devices_and_paths()),
         (config, resources()),
         (rich, mappings_and_filter()),
+        (rich, net_devices()),
         (config, what_the_kernel_would_take_for_something_else()),
     ];
     let rows = |(base, rows): (fn() -> Value, Vec<Row>), supported_some_day| {
@@ -110,6 +111,7 @@ fn namespaces() -> Vec<Row> {
         ),
         itself("/linux/uidMappings", mapping(1)),
         itself("/linux/gidMappings", mapping(1)),
+        itself("/linux/netDevices", json!({"eth0": {}})),
         (
             "/linux/sysctl",
             json!({"net.ipv4.ip_forward": "1"}),
@@ -131,6 +133,33 @@ fn namespaces() -> Vec<Row> {
             "/linux/sysctl/net~1..~1kernel",
         ),
     ]
+}
+
+fn net_devices() -> Vec<Row> {
+    at(
+        "/linux/netDevices",
+        [
+            (json!({"a/b~c": {}}), "/linux/netDevices/a~1b~0c"),
+            (json!({"": {}}), "/linux/netDevices/"),
+            (
+                json!({"sixteen-bytes-is": {}}),
+                "/linux/netDevices/sixteen-bytes-is",
+            ),
+            (
+                json!({"eth0": {"name": "a:1"}}),
+                "/linux/netDevices/eth0/name",
+            ),
+            (
+                json!({"eth0": {"name": "eth%s"}}),
+                "/linux/netDevices/eth0/name",
+            ),
+            (
+                json!({"eth0": {"name": "eth1"}, "eth1": {}}),
+                "/linux/netDevices/eth1",
+            ),
+        ],
+    )
+    .collect()
 }
 
 fn mapping(size: u32) -> Value {
@@ -435,7 +464,6 @@ fn unsupported() -> Vec<Row> {
             "/linux/memoryPolicy",
             json!({"mode": "MPOL_BIND", "nodes": "0"}),
         ),
-        itself("/linux/netDevices", json!({"eth0": {}})),
         (
             "/linux/personality",
             json!({"domain": "LINUX", "flags": ["X"]}),
