@@ -239,7 +239,8 @@ impl Container {
             extra_environment: self.record.extra_environment.clone(),
             home: self.record.home.clone(),
         };
-        plan::compile_with(&self.spec()?, &HostFacts::read_for(&options)?, &options)
+        let spec = self.spec()?;
+        plan::compile_with(&spec, &HostFacts::read_for(&spec, &options)?, &options)
     }
 
     fn run_start_hooks(&self, directory: &Directory) -> Result<()> {
@@ -425,6 +426,9 @@ impl Container {
             && let Err(cause) = cgroup.remove()
         {
             tracing::warn!("{cause}");
+        }
+        if let Some(group) = &container.record.intel_rdt {
+            group.remove()?;
         }
         // The copy of the configuration goes with the directory.
         let spec = container.spec_with_later_hooks();

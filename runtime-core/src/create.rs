@@ -15,6 +15,7 @@ use crate::container::Container;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::facts::HostFacts;
 use crate::hooks::{self, Kind};
+use crate::intel_rdt::{self, IntelRdt};
 use crate::launch::{Handover, Init, Progress};
 use crate::net_devices::Moves;
 use crate::plan::{self, Options, Plan};
@@ -125,7 +126,7 @@ impl ContainerBuilder {
     pub fn plan(&self) -> Result<Plan> {
         plan::compile_with(
             self.bundle.spec(),
-            &HostFacts::read_for(&self.options)?,
+            &HostFacts::read_for(self.bundle.spec(), &self.options)?,
             &self.options,
         )
     }
@@ -176,7 +177,7 @@ impl ContainerBuilder {
         self.driver.check()?;
         self.wishes.check()?;
         self.state_root = absolute(&self.state_root)?;
-        let facts = HostFacts::read_for(&self.options)?;
+        let facts = HostFacts::read_for(self.bundle.spec(), &self.options)?;
         if let (Some(process), Some(root)) =
             (self.bundle.spec().process(), self.bundle.spec().root())
         {
@@ -190,6 +191,7 @@ impl ContainerBuilder {
             plan,
             directory,
             cgroup: None,
+            intel_rdt: None,
             init: None,
             net_devices: None,
             console: None,
@@ -225,6 +227,7 @@ impl ContainerBuilder {
             init: None,
             cgroup: None,
             intended_cgroup: None,
+            intel_rdt: None,
             namespaces: 0,
             no_pivot: self.options.no_pivot,
             no_new_keyring: self.options.no_new_keyring,
@@ -241,6 +244,7 @@ struct Creation<'a> {
     plan: Plan,
     directory: Directory,
     cgroup: Option<Cgroup>,
+    intel_rdt: Option<intel_rdt::Making>,
     init: Option<Init>,
     net_devices: Option<Moves>,
     /// The terminal's master, unless it went to a console socket.
@@ -254,7 +258,17 @@ impl Creation<'_> {
         record.namespaces = namespaces(self.builder.bundle.spec());
         self.directory.write_config(self.builder.bundle.text())?;
         record.intended_cgroup = self.plan.cgroup.as_ref().map(CgroupPlan::intended);
+        self.intel_rdt = self
+            .plan
+            .intel_rdt
+            .as_ref()
+            .map(IntelRdt::prepare)
+            .transpose()?;
+        record.intel_rdt = self.intel_rdt.as_ref().map(|making| making.group.clone());
         self.directory.write(&record)?;
+        if let Some(making) = &mut self.intel_rdt {
+            making.make()?;
+        }
         self.make_cgroup(&mut record)?;
         record.intended_cgroup = None;
         self.directory.write(&record)?;
@@ -396,6 +410,9 @@ impl Creation<'_> {
         let master = self.init.as_mut().and_then(Init::take_console);
         self.console = self.builder.wishes.deliver_console(master)?;
         confine(&self.plan, pid)?;
+        if let Some(group) = &record.intel_rdt {
+            group.join(pid)?;
+        }
         let process =
             ProcessId::of(pid).host(|| format!("read the start time of process {pid}"))?;
         record.init = Some(process);
@@ -417,6 +434,9 @@ impl Creation<'_> {
             if let Err(cause) = cgroup.discard() {
                 tracing::warn!("the cgroup of {} is left behind: {cause}", self.builder.id);
             }
+        }
+        if let Some(making) = &self.intel_rdt {
+            making.undo();
         }
         if self.init.is_some() {
             self.run_poststop_hooks();

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use crate::cgroup::Layout;
+use oci_spec::runtime::Spec;
+
 use crate::error::{Attempt, Result};
 use crate::plan::Options;
 
@@ -21,6 +23,8 @@ pub struct HostFacts {
     pub last_capability: u32,
     /// Where the host has a procfs or sysfs: only `--no-pivot`, which leaves the host's mounts below the root, asks.
     pub kernel_mounts: Vec<PathBuf>,
+    /// Where a resctrl file system is mounted: only `linux.intelRdt` asks.
+    pub resctrl: Option<PathBuf>,
     /// Capabilities that the caller may pass on: its bounding set, bit by number.
     pub bounding_set: u64,
 }
@@ -38,16 +42,22 @@ impl HostFacts {
             gid: rustix::process::getegid().as_raw(),
             last_capability: last_capability(),
             kernel_mounts: Vec::new(),
+            resctrl: None,
             bounding_set: bounding_set(),
         })
     }
 
-    /// Reads the facts that a plan with these options needs.
-    pub(crate) fn read_for(options: &Options) -> Result<HostFacts> {
+    /// Reads the facts that a plan of this configuration with these options needs.
+    pub(crate) fn read_for(spec: &Spec, options: &Options) -> Result<HostFacts> {
         let mut facts = HostFacts::read()?;
+        let find =
+            |types: &[&str]| mounts_of(types).host(|| "read /proc/self/mountinfo".to_owned());
         if options.no_pivot {
-            facts.kernel_mounts =
-                kernel_mounts().host(|| "read /proc/self/mountinfo".to_owned())?;
+            facts.kernel_mounts = find(&["proc", "sysfs"])?;
+        }
+        let linux = spec.linux().as_ref();
+        if linux.is_some_and(|linux| linux.intel_rdt().is_some()) {
+            facts.resctrl = find(&["resctrl"])?.into_iter().next();
         }
         Ok(facts)
     }
@@ -63,18 +73,20 @@ impl HostFacts {
             gid: 0,
             last_capability: 40,
             kernel_mounts: Vec::new(),
+            resctrl: None,
             bounding_set: (1 << 41) - 1,
         }
     }
 }
 
-fn kernel_mounts() -> io::Result<Vec<PathBuf>> {
+/// Where file systems of these types are mounted.
+fn mounts_of(types: &[&str]) -> io::Result<Vec<PathBuf>> {
     let mounts = procfs::process::Process::myself().and_then(|process| process.mountinfo());
-    let kernel = mounts
+    let found = mounts
         .map_err(io::Error::other)?
         .into_iter()
-        .filter(|mount| matches!(mount.fs_type.as_str(), "proc" | "sysfs"));
-    Ok(kernel.map(|mount| mount.mount_point).collect())
+        .filter(|mount| types.contains(&mount.fs_type.as_str()));
+    Ok(found.map(|mount| mount.mount_point).collect())
 }
 
 /// The bounding set ends where the kernel stops knowing capabilities, so one system call for each tells both.

@@ -45,6 +45,7 @@ mod features;
 mod home;
 mod hooks;
 mod id_mappings;
+mod intel_rdt;
 mod launch;
 mod memfd;
 mod mounts;

@@ -62,7 +62,6 @@ fn of_process(process: &Process) -> Vec<(&'static str, bool)> {
 fn of_linux(linux: &Linux) -> Vec<(&'static str, bool)> {
     vec![
         ("/linux/mountLabel", named(linux.mount_label().as_ref())),
-        ("/linux/intelRdt", linux.intel_rdt().is_some()),
         ("/linux/memoryPolicy", linux.memory_policy().is_some()),
     ]
 }

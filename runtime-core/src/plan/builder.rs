@@ -60,6 +60,7 @@ impl<'a> Builder<'a> {
         let plan = Plan {
             clone_flags: 0,
             cgroup: None,
+            intel_rdt: None,
             id_mappings: None,
             net_devices: Vec::new(),
             oom_score_adj: None,

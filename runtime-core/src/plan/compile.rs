@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::facts::HostFacts;
 use crate::namespaces::NEWUSER;
 use crate::{
-    capabilities, console, devices, hooks, mounts, namespaces, net_devices, paths, personality,
-    process, rlimits, spec_version, sysctl, unsupported, uts,
+    capabilities, console, devices, hooks, intel_rdt, mounts, namespaces, net_devices, paths,
+    personality, process, rlimits, spec_version, sysctl, unsupported, uts,
 };
 
 /// Compiles a configuration for a host, with the defaults of [`Options`].
@@ -40,6 +40,7 @@ pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result
 
     // Into the cgroup first, then into the namespaces: a cgroup namespace begins where its maker is.
     confinement::join_cgroup(plan)?;
+    intel_rdt::plan(plan)?;
     namespaces::enter(plan)?;
     net_devices::rendezvous(plan)?;
     process::isolate(plan, process)?;

@@ -16,6 +16,9 @@ impl fmt::Display for Plan {
                 writeln!(f, "  {line}")?;
             }
         }
+        if let Some(intel_rdt) = &self.intel_rdt {
+            line(f, &"/linux/intelRdt", format_args!("{intel_rdt}"))?;
+        }
         for (number, (origin, source)) in self.slots.iter().enumerate() {
             line(
                 f,
@@ -116,6 +119,7 @@ impl Serialize for Plan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("cgroup", &self.cgroup)?;
+        map.serialize_entry("intelRdt", &self.intel_rdt)?;
         map.serialize_entry("slots", &list(&self.slots))?;
         map.serialize_entry("cloneFlags", &self.clone_flags)?;
         map.serialize_entry("idMappings", &self.id_mappings)?;

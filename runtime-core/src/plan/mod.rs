@@ -25,6 +25,7 @@ pub use source::{Attributes, Source};
 
 use crate::cgroup::CgroupPlan;
 use crate::id_mappings::IdMappings;
+use crate::intel_rdt::IntelRdt;
 use crate::net_devices::NetDevice;
 use crate::rlimits::Rlimit;
 
@@ -69,6 +70,7 @@ pub struct Plan {
     /// The namespaces that the init is born into (clone(2), CLONE_NEW flags).
     pub(crate) clone_flags: u32,
     pub(crate) cgroup: Option<CgroupPlan>,
+    pub(crate) intel_rdt: Option<IntelRdt>,
     pub(crate) id_mappings: Option<IdMappings>,
     /// Interfaces of the host that become the container's.
     pub(crate) net_devices: Vec<NetDevice>,
