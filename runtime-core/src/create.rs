@@ -124,11 +124,7 @@ impl ContainerBuilder {
     ///
     /// [`ErrorKind::InvalidConfig`] or [`ErrorKind::Unsupported`], with the JSON pointer of what cannot be honoured.
     pub fn plan(&self) -> Result<Plan> {
-        plan::compile_with(
-            self.bundle.spec(),
-            &HostFacts::read_for(self.bundle.spec(), &self.options)?,
-            &self.options,
-        )
+        plan::compile_with(self.bundle.spec(), &self.facts()?, &self.options)
     }
 
     /// Creates the container. Its process waits for [`Container::start`].
@@ -139,7 +135,8 @@ impl ContainerBuilder {
     /// host, a hook, or the user's program.
     pub fn create(self) -> Result<Container> {
         let id = self.id.clone();
-        self.make()
+        self.facts()
+            .and_then(|facts| self.make(&facts))
             .map_err(|error| error.context(format_args!("create {id}")))
     }
 
@@ -156,7 +153,8 @@ impl ContainerBuilder {
             .is_some();
         self.options.start_at_once = !has_hooks;
         let container = self
-            .make()
+            .facts()
+            .and_then(|facts| self.make(&facts))
             .map_err(|error| error.context(format_args!("run {id}")))?;
         let started = if has_hooks {
             container.start()
@@ -172,22 +170,26 @@ impl ContainerBuilder {
         }
     }
 
-    fn make(mut self) -> Result<Container> {
+    fn facts(&self) -> Result<HostFacts> {
+        HostFacts::read_for(self.bundle.spec(), &self.options)
+    }
+
+    /// Creates the container on a host of which this is true.
+    pub(crate) fn make(mut self, facts: &HostFacts) -> Result<Container> {
         state::check_id(&self.id)?;
         self.driver.check()?;
         self.wishes.check()?;
         self.state_root = absolute(&self.state_root)?;
-        let facts = HostFacts::read_for(self.bundle.spec(), &self.options)?;
         if let (Some(process), Some(root)) =
             (self.bundle.spec().process(), self.bundle.spec().root())
         {
             self.options.home = home::of(process, &self.bundle.path().join(root.path()));
         }
-        let plan = plan::compile_with(self.bundle.spec(), &facts, &self.options)?;
+        let plan = plan::compile_with(self.bundle.spec(), facts, &self.options)?;
         let directory = Directory::create(&self.state_root, &self.id)?;
         let mut creation = Creation {
             builder: &self,
-            facts: &facts,
+            facts,
             plan,
             directory,
             cgroup: None,

@@ -1,6 +1,8 @@
 //! `linux.intelRdt`: shares of caches and memory bandwidth, by the resctrl file system (config-linux.md, "IntelRdt";
 //! Documentation/filesystems/resctrl.rst of the kernel).
 
+#[cfg(test)]
+mod container_tests;
 mod group;
 #[cfg(test)]
 mod group_tests;
