@@ -358,24 +358,7 @@ impl Creation<'_> {
         let Some(maps) = &self.plan.id_mappings else {
             return Ok(());
         };
-        let pid = self.init()?.pid();
-        let write = |file: &str, text: String| {
-            let path = format!("/proc/{pid}/{file}");
-            let attempt = || format!("write {path}");
-            std::fs::write(&path, text).map_err(|cause| {
-                let pointer = if file == "uid_map" {
-                    "/linux/uidMappings"
-                } else {
-                    "/linux/gidMappings"
-                };
-                Error::io(ErrorKind::Setup, attempt(), cause).at(pointer)
-            })
-        };
-        if self.facts.uid != 0 {
-            write("setgroups", "deny".to_owned())?;
-        }
-        write("uid_map", id_mappings::map_text(&maps.users))?;
-        write("gid_map", id_mappings::map_text(&maps.groups))
+        id_mappings::carry_out(maps, self.init()?.pid(), self.facts.uid == 0)
     }
 
     fn move_net_devices(&mut self) -> Result<()> {

@@ -18,7 +18,7 @@ pub struct Slot(pub u16);
 /// Where the init waits for the runtime's part of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rendezvous {
-    /// The user namespace exists; the runtime writes its id maps.
+    /// The user namespace exists; the runtime writes its id maps, or reads those of one that was joined.
     IdMaps,
     /// The network namespace exists; the runtime moves network devices into it.
     NetDevices,

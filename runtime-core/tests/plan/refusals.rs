@@ -109,6 +109,16 @@ fn namespaces() -> Vec<Row> {
             json!({"type": "user"}),
             "/linux/uidMappings",
         ),
+        (
+            "/linux",
+            json!({"namespaces": [{"type": "mount"}, {"type": "time"}], "timeOffsets": {"a/b": {"secs": 1}}}),
+            "/linux/timeOffsets/a~1b",
+        ),
+        (
+            "/linux",
+            json!({"namespaces": [{"type": "mount"}, {"type": "user"}], "uidMappings": mapping(1), "gidMappings": vec![mapping(1)[0].clone(); 341]}),
+            "/linux/gidMappings",
+        ),
         itself("/linux/uidMappings", mapping(1)),
         itself("/linux/gidMappings", mapping(1)),
         itself("/linux/netDevices", json!({"eth0": {}})),
