@@ -209,7 +209,10 @@ fn all_namespaces_are_joined_in_whatever_order_they_are_listed() {
 
 #[test]
 fn a_path_that_is_no_namespace_of_the_type_is_refused() {
-    let holder = holder(false);
+    let holder = Container::new(|config| {
+        config.waits();
+    });
+    let _ = holder.run_detached();
     let pid = holder.pid();
     for (kind, _) in KINDS {
         if kind == "time" && runtime().predates("runc", [1, 2, 0], "time namespaces") {
@@ -310,7 +313,10 @@ fn a_type_that_is_none_is_refused() {
 
 #[test]
 fn a_cgroup_namespace_begins_at_the_containers_cgroup_whatever_else_is_made_or_joined() {
-    let holder = holder(false);
+    let holder = Container::new(|config| {
+        config.waits();
+    });
+    let _ = holder.run_detached();
     let pid = holder.pid();
     let joined = format!("/proc/{pid}/ns/pid");
     let changes: [&dyn Fn(&mut Config); 3] = [
