@@ -27,7 +27,7 @@ fn tasks(group: &Path) -> Vec<i32> {
 fn without_a_resctrl_file_system_a_configuration_that_asks_for_one_is_refused() {
     if runtime().predates(
         "runc",
-        [1, 2, 0],
+        [1, 4, 0],
         "refusing intelRdt where it has no effect",
     ) {
         return;
@@ -59,7 +59,7 @@ fn without_a_resctrl_file_system_a_configuration_that_asks_for_one_is_refused() 
 fn a_schema_that_would_be_two_is_refused() {
     if runtime().predates(
         "runc",
-        [1, 2, 0],
+        [1, 4, 0],
         "refusing intelRdt where it has no effect",
     ) {
         return;
