@@ -12,7 +12,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 RUNTIME ?= $(TARGET)/release/bareboat
 
 TOOLS := gcc libc6-dev
-TEST_PACKAGES := $(TOOLS) busybox-static libseccomp-dev pkg-config procps python3 runc
+TEST_PACKAGES := $(TOOLS) busybox-static iproute2 libseccomp-dev pkg-config procps python3 runc
 
 .PHONY: build demo test check unit engines runtime-tools vm install bench clean
 

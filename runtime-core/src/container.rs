@@ -434,6 +434,9 @@ impl Container {
         {
             tracing::warn!("{cause}");
         }
+        if let Some(group) = &container.record.intel_rdt {
+            group.remove()?;
+        }
         // The copy of the configuration goes with the directory.
         let spec = container.spec_with_later_hooks();
         directory.remove()?;

@@ -15,8 +15,10 @@ use crate::container::Container;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::facts::HostFacts;
 use crate::hooks::{self, Kind};
+use crate::intel_rdt::{self, IntelRdt};
 use crate::launch::{Handover, Init, Progress};
 use crate::mounts::id_map::UserNamespaces;
+use crate::net_devices::Moves;
 use crate::plan::{self, Options, Plan};
 use crate::state::{self, Directory, ProcessId, Record};
 use crate::status::{Status, state_json};
@@ -134,7 +136,8 @@ impl ContainerBuilder {
     /// host, a hook, or the user's program.
     pub fn create(self) -> Result<Container> {
         let id = self.id.clone();
-        self.make()
+        self.facts()
+            .and_then(|facts| self.make(&facts))
             .map_err(|error| error.context(format_args!("create {id}")))
     }
 
@@ -151,7 +154,8 @@ impl ContainerBuilder {
             .is_some();
         self.options.start_at_once = !has_hooks;
         let container = self
-            .make()
+            .facts()
+            .and_then(|facts| self.make(&facts))
             .map_err(|error| error.context(format_args!("run {id}")))?;
         let started = if has_hooks {
             container.start()
@@ -172,26 +176,28 @@ impl ContainerBuilder {
         HostFacts::read_for(&self.options, spec, spec.process().as_ref())
     }
 
-    fn make(mut self) -> Result<Container> {
+    /// Creates the container on a host of which this is true.
+    pub(crate) fn make(mut self, facts: &HostFacts) -> Result<Container> {
         state::check_id(&self.id)?;
         self.driver.check()?;
         self.wishes.check()?;
         self.state_root = absolute(&self.state_root)?;
-        let facts = self.facts()?;
         if let (Some(process), Some(root)) =
             (self.bundle.spec().process(), self.bundle.spec().root())
         {
             self.options.home = home::of(process, &self.bundle.path().join(root.path()));
         }
-        let plan = plan::compile_with(self.bundle.spec(), &facts, &self.options)?;
+        let plan = plan::compile_with(self.bundle.spec(), facts, &self.options)?;
         let directory = Directory::create(&self.state_root, &self.id)?;
         let mut creation = Creation {
             builder: &self,
-            facts: &facts,
+            facts,
             plan,
             directory,
             cgroup: None,
+            intel_rdt: None,
             init: None,
+            net_devices: None,
             console: None,
         };
         match creation.run() {
@@ -226,6 +232,7 @@ impl ContainerBuilder {
             init: None,
             cgroup: None,
             intended_cgroup: None,
+            intel_rdt: None,
             namespaces: 0,
             no_pivot: self.options.no_pivot,
             no_new_keyring: self.options.no_new_keyring,
@@ -242,7 +249,9 @@ struct Creation<'a> {
     plan: Plan,
     directory: Directory,
     cgroup: Option<Cgroup>,
+    intel_rdt: Option<intel_rdt::Making>,
     init: Option<Init>,
+    net_devices: Option<Moves>,
     /// The terminal's master, unless it went to a console socket.
     console: Option<OwnedFd>,
 }
@@ -254,7 +263,17 @@ impl Creation<'_> {
         record.namespaces = namespaces(self.builder.bundle.spec());
         self.directory.write_config(self.builder.bundle.text())?;
         record.intended_cgroup = self.plan.cgroup.as_ref().map(CgroupPlan::intended);
+        self.intel_rdt = self
+            .plan
+            .intel_rdt
+            .as_ref()
+            .map(IntelRdt::prepare)
+            .transpose()?;
+        record.intel_rdt = self.intel_rdt.as_ref().map(|making| making.group.clone());
         self.directory.write(&record)?;
+        if let Some(making) = &mut self.intel_rdt {
+            making.make()?;
+        }
         self.make_cgroup(&mut record)?;
         record.intended_cgroup = None;
         self.directory.write(&record)?;
@@ -262,6 +281,7 @@ impl Creation<'_> {
         loop {
             match self.progress()? {
                 Progress::Reached(Rendezvous::IdMaps) => self.write_id_maps()?,
+                Progress::Reached(Rendezvous::NetDevices) => self.move_net_devices()?,
                 Progress::Reached(Rendezvous::CreateHooks) => self.run_create_hooks(&record)?,
                 Progress::Reached(Rendezvous::Ready) => {
                     self.ready(&mut record)?;
@@ -344,24 +364,14 @@ impl Creation<'_> {
         let Some(maps) = &self.plan.id_mappings else {
             return Ok(());
         };
-        let pid = self.init()?.pid();
-        let write = |file: &str, text: String| {
-            let path = format!("/proc/{pid}/{file}");
-            let attempt = || format!("write {path}");
-            std::fs::write(&path, text).map_err(|cause| {
-                let pointer = if file == "uid_map" {
-                    "/linux/uidMappings"
-                } else {
-                    "/linux/gidMappings"
-                };
-                Error::io(ErrorKind::Setup, attempt(), cause).at(pointer)
-            })
-        };
-        if self.facts.uid != 0 {
-            write("setgroups", "deny".to_owned())?;
-        }
-        write("uid_map", id_mappings::map_text(&maps.users))?;
-        write("gid_map", id_mappings::map_text(&maps.groups))
+        id_mappings::carry_out(maps, self.init()?.pid(), self.facts.uid == 0)
+    }
+
+    fn move_net_devices(&mut self) -> Result<()> {
+        let moves = Moves::to(self.init()?.pid())?;
+        let moves = self.net_devices.insert(moves);
+        let mut devices = self.plan.net_devices.iter();
+        devices.try_for_each(|device| moves.take(device))
     }
 
     /// The hooks between the namespaces and the new root: the first two kinds in the runtime's namespaces, the third in
@@ -391,6 +401,9 @@ impl Creation<'_> {
         let master = self.init.as_mut().and_then(Init::take_console);
         self.console = self.builder.wishes.deliver_console(master)?;
         confine(&self.plan, pid)?;
+        if let Some(group) = &record.intel_rdt {
+            group.join(pid)?;
+        }
         let process =
             ProcessId::of(pid).host(|| format!("read the start time of process {pid}"))?;
         record.init = Some(process);
@@ -404,11 +417,17 @@ impl Creation<'_> {
         if let Some(init) = &self.init {
             init.kill();
         }
+        if let Some(moves) = self.net_devices.take() {
+            moves.undo();
+        }
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.kill_all(libc::SIGKILL);
             if let Err(cause) = cgroup.discard() {
                 tracing::warn!("the cgroup of {} is left behind: {cause}", self.builder.id);
             }
+        }
+        if let Some(making) = &self.intel_rdt {
+            making.undo();
         }
         if self.init.is_some() {
             self.run_poststop_hooks();

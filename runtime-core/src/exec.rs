@@ -194,6 +194,9 @@ impl<'a> ExecBuilder<'a> {
         while let Progress::Reached(_) = init.progress(plan)? {
             console = self.wishes.deliver_console(init.take_console())?;
             create::confine(plan, init.pid())?;
+            if let Some(group) = &self.container.record().intel_rdt {
+                group.join_running(init.pid())?;
+            }
             self.wishes.write_pid_file(init.pid())?;
             init.go()?;
         }

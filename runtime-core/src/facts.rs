@@ -24,6 +24,8 @@ pub struct HostFacts {
     pub last_capability: u32,
     /// Where the host has a procfs or sysfs: only `--no-pivot`, which leaves the host's mounts below the root, asks.
     pub kernel_mounts: Vec<PathBuf>,
+    /// Where a resctrl file system is mounted: only `linux.intelRdt` asks.
+    pub resctrl: Option<PathBuf>,
     /// Capabilities that the caller may pass on: its bounding set, bit by number.
     pub bounding_set: u64,
     /// Whether AppArmor is enabled: only a process with an `apparmorProfile` asks.
@@ -45,6 +47,7 @@ impl HostFacts {
             gid: rustix::process::getegid().as_raw(),
             last_capability: last_capability(),
             kernel_mounts: Vec::new(),
+            resctrl: None,
             bounding_set: bounding_set(),
             apparmor: false,
             selinux: false,
@@ -58,9 +61,14 @@ impl HostFacts {
         process: Option<&Process>,
     ) -> Result<HostFacts> {
         let mut facts = HostFacts::read()?;
+        let find =
+            |types: &[&str]| mounts_of(types).host(|| "read /proc/self/mountinfo".to_owned());
         if options.no_pivot {
-            facts.kernel_mounts =
-                kernel_mounts().host(|| "read /proc/self/mountinfo".to_owned())?;
+            facts.kernel_mounts = find(&["proc", "sysfs"])?;
+        }
+        let linux = spec.linux().as_ref();
+        if linux.is_some_and(|linux| linux.intel_rdt().is_some()) {
+            facts.resctrl = find(&["resctrl"])?.into_iter().next();
         }
         facts.apparmor = process.is_some_and(apparmor::is_asked_for) && apparmor::is_enabled();
         let labels = process.is_some_and(selinux::is_asked_for) || mounts::has_label(spec);
@@ -79,6 +87,7 @@ impl HostFacts {
             gid: 0,
             last_capability: 40,
             kernel_mounts: Vec::new(),
+            resctrl: None,
             bounding_set: (1 << 41) - 1,
             apparmor: false,
             selinux: false,
@@ -86,13 +95,14 @@ impl HostFacts {
     }
 }
 
-fn kernel_mounts() -> io::Result<Vec<PathBuf>> {
+/// Where file systems of these types are mounted.
+fn mounts_of(types: &[&str]) -> io::Result<Vec<PathBuf>> {
     let mounts = procfs::process::Process::myself().and_then(|process| process.mountinfo());
-    let kernel = mounts
+    let found = mounts
         .map_err(io::Error::other)?
         .into_iter()
-        .filter(|mount| matches!(mount.fs_type.as_str(), "proc" | "sysfs"));
-    Ok(kernel.map(|mount| mount.mount_point).collect())
+        .filter(|mount| types.contains(&mount.fs_type.as_str()));
+    Ok(found.map(|mount| mount.mount_point).collect())
 }
 
 /// The bounding set ends where the kernel stops knowing capabilities, so one system call for each tells both.

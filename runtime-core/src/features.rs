@@ -139,10 +139,10 @@ fn linux() -> LinuxFeature {
         .set_seccomp(Some(seccomp()))
         .set_apparmor(Some(Apparmor::default().set_enabled(Some(true)).clone()))
         .set_selinux(Some(Selinux::default().set_enabled(Some(true)).clone()))
-        .set_intel_rdt(Some(IntelRdt::default().set_enabled(Some(false)).clone()))
+        .set_intel_rdt(Some(intel_rdt()))
         .set_memory_policy(Some(memory_policy()))
         .set_mount_extensions(Some(mount_extensions()))
-        .set_net_devices(Some(NetDevices::default().set_enabled(Some(false)).clone()));
+        .set_net_devices(Some(NetDevices::default().set_enabled(Some(true)).clone()));
     linux
 }
 
@@ -167,6 +167,15 @@ fn seccomp() -> Seccomp {
         .set_known_flags(strings(&SECCOMP_FLAGS))
         .set_supported_flags(strings(&SECCOMP_FLAGS));
     seccomp
+}
+
+fn intel_rdt() -> IntelRdt {
+    let mut intel_rdt = IntelRdt::default();
+    intel_rdt
+        .set_enabled(Some(true))
+        .set_schemata(Some(true))
+        .set_monitoring(Some(true));
+    intel_rdt
 }
 
 fn memory_policy() -> MemoryPolicy {

@@ -134,7 +134,7 @@ impl Init {
     pub(crate) fn progress(&mut self, plan: &Plan) -> Result<Progress> {
         let mut reached = None;
         loop {
-            // A child may be faster than the word of its maker: nothing goes on before its pid is known.
+            // A child may be faster than the word of its maker: nothing that it asks for is done before its pid is known.
             if let Some(rendezvous) = reached.filter(|_| !self.forks) {
                 return Ok(Progress::Reached(rendezvous));
             }
@@ -150,6 +150,9 @@ impl Init {
                 ReportKind::Tree => self.map_ids(plan, &message)?,
                 ReportKind::Forked => self.follow(message.report.value)?,
                 ReportKind::Reached => match plan.step(message.report.step as usize) {
+                    Some((_, Step::Wait(rendezvous))) if will_fork(plan, message.report.step) => {
+                        return Ok(Progress::Reached(rendezvous));
+                    }
                     Some((_, Step::Wait(rendezvous))) => reached = Some(rendezvous),
                     _ => {
                         return Err(Error::new(
@@ -237,6 +240,15 @@ impl Init {
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL);
         let _ = sys::wait(self.pid);
     }
+}
+
+/// Whether the init is yet to clone itself after this step: so it is the maker who waits there.
+fn will_fork(plan: &Plan, step: u32) -> bool {
+    plan.forks
+        && plan
+            .steps()
+            .skip(step as usize)
+            .any(|(_, step)| matches!(step, Step::Fork))
 }
 
 /// A report, and the descriptor that came with it.

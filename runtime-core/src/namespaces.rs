@@ -78,7 +78,7 @@ impl<'a> Namespaces<'a> {
             if seen & flag != 0 {
                 return Err(Error::config(
                     pointer,
-                    format!("a second namespace of type {}", namespace.typ()),
+                    format!("a second namespace of type {}", names(flag)),
                 ));
             }
             seen |= flag;
@@ -258,7 +258,8 @@ pub(crate) fn set_time_offsets(plan: &mut Builder<'_>) -> Result<()> {
     let mut offsets: Vec<_> = offsets.into_iter().flatten().collect();
     offsets.sort_by_key(|(clock, _)| *clock);
     for (clock, offset) in offsets {
-        let pointer = format!("/linux/timeOffsets/{clock}");
+        let key = clock.replace('~', "~0").replace('/', "~1");
+        let pointer = format!("/linux/timeOffsets/{key}");
         if !matches!(clock.as_str(), "monotonic" | "boottime") {
             return Err(Error::config(
                 pointer,

@@ -164,10 +164,11 @@ fn failure(origin: &Origin, source: &Source, cause: io::Error) -> Error {
 }
 
 fn open_file(path: &Path) -> io::Result<OwnedFd> {
+    // What is no namespace is refused by setns(2), later; a FIFO would keep us here.
     Ok(openat(
         CWD,
         path,
-        OFlags::RDONLY | OFlags::CLOEXEC,
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY,
         Mode::empty(),
     )?)
 }

@@ -364,7 +364,8 @@ fn errno() -> i32 {
     unsafe { *libc::__errno_location() }
 }
 
-fn block_signals() -> libc::sigset_t {
+/// Blocks all signals for the calling thread; gives those that were.
+pub(crate) fn block_signals() -> libc::sigset_t {
     // SAFETY: both sets are written by the calls before they are read.
     unsafe {
         let (mut all, mut old) = (std::mem::zeroed(), std::mem::zeroed());

@@ -139,6 +139,7 @@ fn the_steps_of_a_configuration_with_everything_come_in_this_order() {
         "BecomeRoot",
         "Unshare",
         "BringLoopbackUp",
+        "Wait NetDevices",
         "Undumpable",
         "NewSession",
         "ResetCpuAffinity",

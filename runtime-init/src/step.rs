@@ -18,8 +18,10 @@ pub struct Slot(pub u16);
 /// Where the init waits for the runtime's part of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rendezvous {
-    /// The user namespace exists; the runtime writes its id maps.
+    /// The user namespace exists; the runtime writes its id maps, or reads those of one that was joined.
     IdMaps,
+    /// The network namespace exists; the runtime moves network devices into it.
+    NetDevices,
     /// The namespaces and mounts exist, the root is still the host's: prestart, createRuntime and createContainer hooks.
     CreateHooks,
     /// All is done that `create` does; the runtime sets limits, records the state, and writes the pid file.

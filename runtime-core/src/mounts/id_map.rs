@@ -66,6 +66,7 @@ pub(super) fn of(
         (None, true, true) => return Ok(None),
         (Some(_), true, true) => containers(plan, pointer)?,
         (_, false, false) => UserNamespace::New(IdMappings {
+            joined: false,
             users: id_mappings::ranges(&format!("{pointer}/uidMappings"), users)?,
             groups: id_mappings::ranges(&format!("{pointer}/gidMappings"), groups)?,
         }),

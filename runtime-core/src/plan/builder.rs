@@ -105,7 +105,9 @@ impl Plan {
         Plan {
             clone_flags: 0,
             cgroup: None,
+            intel_rdt: None,
             id_mappings: None,
+            net_devices: Vec::new(),
             oom_score_adj: None,
             rlimits: Vec::new(),
             scheduling: None,

@@ -8,9 +8,9 @@ use crate::error::{Error, Result};
 use crate::facts::HostFacts;
 use crate::namespaces::NEWUSER;
 use crate::{
-    apparmor, capabilities, console, devices, hooks, io_priority, memory_policy, mounts,
-    namespaces, paths, personality, process, rlimits, scheduler, selinux, spec_version, sysctl,
-    unsupported, uts,
+    apparmor, capabilities, console, devices, hooks, intel_rdt, io_priority, memory_policy, mounts,
+    namespaces, net_devices, paths, personality, process, rlimits, scheduler, selinux,
+    spec_version, sysctl, uts,
 };
 
 /// Compiles a configuration for a host, with the defaults of [`Options`].
@@ -30,7 +30,6 @@ pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan> {
 /// As for [`compile`].
 pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result<Plan> {
     spec_version::check(spec)?;
-    unsupported::check(spec)?;
     hooks::check(spec)?;
     let process = spec.process().as_ref();
     let mut builder = Builder::new(spec, facts, options);
@@ -38,7 +37,9 @@ pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result
 
     // Into the cgroup first, then into the namespaces: a cgroup namespace begins where its maker is.
     confinement::join_cgroup(plan)?;
+    intel_rdt::plan(plan)?;
     namespaces::enter(plan)?;
+    net_devices::rendezvous(plan)?;
     process::isolate(plan, process)?;
     namespaces::set_time_offsets(plan)?;
 

@@ -16,6 +16,9 @@ impl fmt::Display for Plan {
                 writeln!(f, "  {line}")?;
             }
         }
+        if let Some(intel_rdt) = &self.intel_rdt {
+            line(f, &"/linux/intelRdt", format_args!("{intel_rdt}"))?;
+        }
         for (number, (origin, source)) in self.slots.iter().enumerate() {
             line(
                 f,
@@ -30,6 +33,9 @@ impl fmt::Display for Plan {
         )?;
         if let Some(maps) = &self.id_mappings {
             writeln!(f, "  {maps:?}")?;
+        }
+        for device in &self.net_devices {
+            line(f, &device.origin, format_args!("{device}"))?;
         }
         if let Some((origin, value)) = &self.oom_score_adj {
             line(f, origin, format_args!("oom_score_adj {value}"))?;
@@ -99,7 +105,11 @@ fn describe_source(source: &Source) -> String {
     }
 }
 
-fn line(f: &mut fmt::Formatter<'_>, origin: &Origin, what: fmt::Arguments<'_>) -> fmt::Result {
+fn line(
+    f: &mut fmt::Formatter<'_>,
+    origin: &impl fmt::Display,
+    what: fmt::Arguments<'_>,
+) -> fmt::Result {
     writeln!(f, "  {:<34} {what}", origin.to_string())
 }
 
@@ -107,9 +117,11 @@ impl Serialize for Plan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("cgroup", &self.cgroup)?;
+        map.serialize_entry("intelRdt", &self.intel_rdt)?;
         map.serialize_entry("slots", &list(&self.slots))?;
         map.serialize_entry("cloneFlags", &self.clone_flags)?;
         map.serialize_entry("idMappings", &self.id_mappings)?;
+        map.serialize_entry("netDevices", &self.net_devices)?;
         map.serialize_entry("oomScoreAdj", &self.oom_score_adj.as_ref().map(entry))?;
         map.serialize_entry("rlimits", &self.rlimits)?;
         map.serialize_entry("scheduler", &self.scheduling.as_ref().map(entry))?;

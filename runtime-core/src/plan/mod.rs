@@ -28,7 +28,9 @@ pub use source::{Attributes, Source};
 
 use crate::cgroup::CgroupPlan;
 use crate::id_mappings::IdMappings;
+use crate::intel_rdt::IntelRdt;
 use crate::mounts::id_map::IdMap;
+use crate::net_devices::NetDevice;
 use crate::rlimits::Rlimit;
 
 /// What asked for a step.
@@ -72,7 +74,10 @@ pub struct Plan {
     /// The namespaces that the init is born into (clone(2), CLONE_NEW flags).
     pub(crate) clone_flags: u32,
     pub(crate) cgroup: Option<CgroupPlan>,
+    pub(crate) intel_rdt: Option<IntelRdt>,
     pub(crate) id_mappings: Option<IdMappings>,
+    /// Interfaces of the host that become the container's.
+    pub(crate) net_devices: Vec<NetDevice>,
     pub(crate) oom_score_adj: Option<(Origin, i32)>,
     pub(crate) rlimits: Vec<Rlimit>,
     pub(crate) scheduling: Option<(Origin, Scheduling)>,

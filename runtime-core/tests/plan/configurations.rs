@@ -94,6 +94,7 @@ fn linux() -> Value {
     let mapping = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
     json!({
         "namespaces": namespaces,
+        "netDevices": {"eth1": {"name": "eth%d"}, "dummy0": {}},
         "uidMappings": mapping,
         "gidMappings": mapping,
         "timeOffsets": {"monotonic": {"secs": 5, "nanosecs": 7}, "boottime": {"secs": 9}},

@@ -42,6 +42,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         (rich, mappings_and_filter()),
         (config, refusals_scheduling::scheduling()),
         (config, refusals_scheduling::memory_policies()),
+        (rich, net_devices()),
         (config, what_the_kernel_would_take_for_something_else()),
     ];
     let rows = |(base, rows): (fn() -> Value, Vec<Row>), supported_some_day| {
@@ -110,8 +111,19 @@ fn namespaces() -> Vec<Row> {
             json!({"type": "user"}),
             "/linux/uidMappings",
         ),
+        (
+            "/linux",
+            json!({"namespaces": [{"type": "mount"}, {"type": "time"}], "timeOffsets": {"a/b": {"secs": 1}}}),
+            "/linux/timeOffsets/a~1b",
+        ),
+        (
+            "/linux",
+            json!({"namespaces": [{"type": "mount"}, {"type": "user"}], "uidMappings": mapping(1), "gidMappings": vec![mapping(1)[0].clone(); 341]}),
+            "/linux/gidMappings",
+        ),
         itself("/linux/uidMappings", mapping(1)),
         itself("/linux/gidMappings", mapping(1)),
+        itself("/linux/netDevices", json!({"eth0": {}})),
         (
             "/linux/sysctl",
             json!({"net.ipv4.ip_forward": "1"}),
@@ -133,6 +145,33 @@ fn namespaces() -> Vec<Row> {
             "/linux/sysctl/net~1..~1kernel",
         ),
     ]
+}
+
+fn net_devices() -> Vec<Row> {
+    at(
+        "/linux/netDevices",
+        [
+            (json!({"a/b~c": {}}), "/linux/netDevices/a~1b~0c"),
+            (json!({"": {}}), "/linux/netDevices/"),
+            (
+                json!({"sixteen-bytes-is": {}}),
+                "/linux/netDevices/sixteen-bytes-is",
+            ),
+            (
+                json!({"eth0": {"name": "a:1"}}),
+                "/linux/netDevices/eth0/name",
+            ),
+            (
+                json!({"eth0": {"name": "eth%s"}}),
+                "/linux/netDevices/eth0/name",
+            ),
+            (
+                json!({"eth0": {"name": "eth1"}, "eth1": {}}),
+                "/linux/netDevices/eth1",
+            ),
+        ],
+    )
+    .collect()
 }
 
 fn mapping(size: u32) -> Value {
@@ -458,7 +497,6 @@ fn unsupported() -> Vec<Row> {
         itself("/process/selinuxLabel", json!("web")),
         itself("/linux/mountLabel", json!("web")),
         itself("/linux/intelRdt", json!({"closID": "web"})),
-        itself("/linux/netDevices", json!({"eth0": {}})),
         (
             "/linux/personality",
             json!({"domain": "LINUX", "flags": ["X"]}),
