@@ -78,19 +78,81 @@ fn exec_and_start_container_hooks_go_to_the_same_root() {
     assert_eq!(host, theirs);
 }
 
+/// The host's mounts at the container's root and below.
+fn mounts_of(container: &Container) -> Vec<String> {
+    hosts_mounts()
+        .into_iter()
+        .filter(|mount| mount.contains(container.rootfs().to_str().unwrap()))
+        .collect()
+}
+
 #[test]
-fn what_needs_a_mount_is_refused_without_a_mount_namespace() {
+fn what_a_container_mounts_in_the_hosts_namespace_is_unmounted_with_it() {
+    if runtime().departs("runc", "leaves its mounts on the host") {
+        return;
+    }
+    let container = Container::with_path(|config, _| {
+        without_mounts(config);
+        config
+            .mount("/tmp", "tmpfs", "own", &["size=64k"])
+            .set("/root/readonly", json!(true))
+            .shell("(echo > /file) 2>/dev/null || echo read-only; grep own /proc/mounts; echo > /tmp/x && echo written")
+            .mount("/proc", "proc", "proc", &[]);
+    });
+    let before = hosts_mounts().len();
+    let text = container.run().ok().stdout;
+    assert!(text.starts_with("read-only\n"), "{text}");
+    assert!(text.contains("own /tmp tmpfs"), "{text}");
+    assert!(text.ends_with("written\n"), "{text}");
+    assert_eq!(hosts_mounts().len(), before);
+    container.assert_nothing_left();
+}
+
+#[test]
+fn mounts_in_the_hosts_namespace_stay_below_the_root_and_go_with_a_failed_create() {
+    if runtime().departs("runc", "leaves its mounts on the host") {
+        return;
+    }
+    let running = shares_mounts(|config| {
+        config.waits().mount("/tmp", "tmpfs", "own", &[]);
+    });
+    let rootfs = running.rootfs().display().to_string();
+    let before = hosts_mounts();
+    let _ = running.run_detached().ok();
+    let new: Vec<_> = hosts_mounts()
+        .into_iter()
+        .filter(|mount| !before.contains(mount))
+        .collect();
+    assert_eq!(new.len(), 2, "{new:#?}");
+    for mount in &new {
+        assert!(mount.contains(&rootfs), "{mount}");
+        let optional = mount.split(" - ").next().unwrap();
+        assert!(!optional.contains("shared:"), "it would spread: {mount}");
+    }
+    let _ = running.delete_force().ok();
+    assert_eq!(mounts_of(&running), Vec::<String>::new());
+
+    let failing = shares_mounts(|config| {
+        config.mount("/tmp", "tmpfs", "own", &[]).mount(
+            "/mnt",
+            "tmpfs",
+            "own",
+            &["no-such-option"],
+        );
+    });
+    let _ = failing.run().refused(&["no-such-option"]);
+    assert_eq!(mounts_of(&failing), Vec::<String>::new());
+    failing.assert_nothing_left();
+}
+
+#[test]
+fn what_would_change_the_hosts_mounts_is_refused_without_a_mount_namespace() {
     for (pointer, value) in [
-        ("/mounts", json!([{"destination": "/mnt", "type": "tmpfs"}])),
         ("/linux/maskedPaths", json!(["/proc/kcore"])),
         ("/linux/readonlyPaths", json!(["/etc"])),
-        ("/root/readonly", json!(true)),
         ("/linux/rootfsPropagation", json!("private")),
-        ("/process/terminal", json!(true)),
     ] {
-        if !pointer.contains("Paths")
-            && runtime().departs("runc", "mounts on the host or ignores it")
-        {
+        if !pointer.contains("Paths") && runtime().departs("runc", "changes the host's") {
             continue;
         }
         let container = shares_mounts(|config| {

@@ -437,6 +437,12 @@ impl Container {
         if let Some(group) = &container.record.intel_rdt {
             group.remove()?;
         }
+        if let Some(mount) = container.record.root_mount {
+            let rootfs = container.rootfs();
+            mount
+                .unmount(rootfs)
+                .host(|| format!("unmount {}", rootfs.display()))?;
+        }
         // The copy of the configuration goes with the directory.
         let spec = container.spec_with_later_hooks();
         directory.remove()?;

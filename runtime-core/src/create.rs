@@ -18,6 +18,7 @@ use crate::hooks::{self, Kind};
 use crate::intel_rdt::{self, IntelRdt};
 use crate::launch::{Handover, Init, Progress};
 use crate::mounts::id_map::UserNamespaces;
+use crate::mounts::on_host::MountId;
 use crate::net_devices::Moves;
 use crate::plan::{self, Options, Plan};
 use crate::state::{self, Directory, ProcessId, Record};
@@ -196,6 +197,7 @@ impl ContainerBuilder {
             directory,
             cgroup: None,
             intel_rdt: None,
+            root_mount: None,
             init: None,
             net_devices: None,
             console: None,
@@ -233,6 +235,7 @@ impl ContainerBuilder {
             cgroup: None,
             intended_cgroup: None,
             intel_rdt: None,
+            root_mount: None,
             namespaces: 0,
             no_pivot: self.options.no_pivot,
             no_new_keyring: self.options.no_new_keyring,
@@ -250,6 +253,7 @@ struct Creation<'a> {
     directory: Directory,
     cgroup: Option<Cgroup>,
     intel_rdt: Option<intel_rdt::Making>,
+    root_mount: Option<MountId>,
     init: Option<Init>,
     net_devices: Option<Moves>,
     /// The terminal's master, unless it went to a console socket.
@@ -277,7 +281,7 @@ impl Creation<'_> {
         self.make_cgroup(&mut record)?;
         record.intended_cgroup = None;
         self.directory.write(&record)?;
-        self.start_init()?;
+        self.start_init(&mut record)?;
         loop {
             match self.progress()? {
                 Progress::Reached(Rendezvous::IdMaps) => self.write_id_maps()?,
@@ -330,8 +334,7 @@ impl Creation<'_> {
         Ok(())
     }
 
-    fn start_init(&mut self) -> Result<()> {
-        let wishes = &self.builder.wishes;
+    fn start_init(&mut self, record: &mut Record) -> Result<()> {
         let mut context = sources::Context {
             user_namespaces: UserNamespaces::new(self.directory.path()),
             ..sources::Context::default()
@@ -347,6 +350,17 @@ impl Creation<'_> {
             context.listener = Some(self.directory.listen()?);
         }
         let slots = sources::open(&self.plan, context)?;
+        if let Some(slot) = self.plan.root_on_host {
+            // The control socket, slot 0, is not among them.
+            let tree = usize::from(slot.0)
+                .checked_sub(1)
+                .and_then(|n| slots.get(n)?.as_ref());
+            let mount = tree.map(|tree| MountId::of(tree.as_fd())).transpose();
+            self.root_mount = mount.host(|| "read the number of the root's mount".to_owned())?;
+            record.root_mount = self.root_mount;
+            self.directory.write(record)?;
+        }
+        let wishes = &self.builder.wishes;
         let mut null = None;
         let handover = Handover {
             stdio: wishes.stdio.streams(&mut null)?,
@@ -428,6 +442,11 @@ impl Creation<'_> {
         }
         if let Some(making) = &self.intel_rdt {
             making.undo();
+        }
+        if let Some(mount) = self.root_mount
+            && let Err(cause) = mount.unmount(&self.builder.record().rootfs)
+        {
+            tracing::warn!("the root of {} stays mounted: {cause}", self.builder.id);
         }
         if self.init.is_some() {
             self.run_poststop_hooks();

@@ -209,14 +209,6 @@ fn check(plan: &Builder<'_>, namespaces: &Namespaces<'_>) -> Result<()> {
     let named = |name: &Option<String>| name.as_deref().is_some_and(|name| !name.is_empty());
     needs(named(spec.hostname()), NEWUTS, "/hostname", "uts")?;
     needs(named(spec.domainname()), NEWUTS, "/domainname", "uts")?;
-    needs(
-        spec.mounts()
-            .as_ref()
-            .is_some_and(|mounts| !mounts.is_empty()),
-        NEWNS,
-        "/mounts",
-        "mount",
-    )?;
     let Some(linux) = spec.linux() else {
         return Ok(());
     };

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::cgroup::Cgroup;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::intel_rdt;
+use crate::mounts::on_host::MountId;
 
 const RECORD: &str = "state.json";
 const CONFIG: &str = "config.json";
@@ -51,6 +52,8 @@ pub(crate) struct Record {
     pub(crate) intended_cgroup: Option<Cgroup>,
     /// Where its processes are in a resctrl file system.
     pub(crate) intel_rdt: Option<intel_rdt::Group>,
+    /// The root, when it is mounted on the host.
+    pub(crate) root_mount: Option<MountId>,
     /// CLONE_NEW flags of the namespaces that are not the runtime's own.
     pub(crate) namespaces: u32,
     /// What the plan was compiled with beside the configuration.

@@ -10,10 +10,9 @@ _LINE = re.compile(r"(?P<program>\w+) +(?P<condition>\S+) +(?P<reason>\S.*)")
 
 
 
-
-def read(runtime):
-    """From a program's name to why the runtime of this name fails here; those that ought to pass are not among them."""
-    return {entry["program"]: entry["reason"] for entry in _entries() if _holds(entry["condition"], runtime)}
+def read():
+    """From a program's name to why it fails here; those that ought to pass are not among them."""
+    return {entry["program"]: entry["reason"] for entry in _entries() if _holds(entry["condition"])}
 
 
 def racing():
@@ -26,12 +25,10 @@ def _entries():
     return [_LINE.fullmatch(line) for line in lines if line and not line.startswith("#")]
 
 
-def _holds(condition, runtime):
+def _holds(condition):
     kind, _, what = condition.partition(":")
     if kind in ("always", _RACE):
         return kind == "always"
-    if kind == "runtime":
-        return what == runtime
     if kind == "no-file":
         return not any(pathlib.Path("/").glob(what.removeprefix("/")))
     if kind == "no-v1":

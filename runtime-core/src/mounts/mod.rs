@@ -6,6 +6,7 @@ mod data;
 pub(crate) mod id_map;
 mod label;
 mod new;
+pub(crate) mod on_host;
 pub(crate) mod options;
 mod parsed;
 pub(crate) mod root;

@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::Root;
-use runtime_init::{Step, Text};
+use runtime_init::{Slot, Step, Text};
 
 use super::options::{self, Effect, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE};
 use crate::error::{Error, Result};
@@ -23,8 +23,12 @@ pub(crate) fn attach(plan: &mut Builder<'_>) -> Result<()> {
     }
     let path = plan.options.bundle.join(root.path());
     if !Namespaces::of(plan)?.has(NEWNS) {
-        check_unmounted(plan, root)?;
-        return open(plan);
+        check_on_host(plan)?;
+        return if needs_mounts(plan, root) {
+            attach_on_host(plan, &path)
+        } else {
+            open(plan)
+        };
     }
     let propagation = propagation(plan)?;
     plan.step(
@@ -33,11 +37,16 @@ pub(crate) fn attach(plan: &mut Builder<'_>) -> Result<()> {
             flags: propagation.host_tree,
         },
     );
+    attach_tree(plan, &path, propagation.root).map(drop)
+}
+
+/// The tree of the root, mounted at its own path.
+fn attach_tree(plan: &mut Builder<'_>, path: &Path, propagation: u32) -> Result<Slot> {
     let source = Source::Tree {
-        path: path.clone(),
+        path: path.to_owned(),
         recursive: true,
         attributes: Attributes::default(),
-        propagation: vec![propagation.root],
+        propagation: vec![propagation],
         id_map: None,
         keeps_locks: false,
         must_be_proc: false,
@@ -51,32 +60,40 @@ pub(crate) fn attach(plan: &mut Builder<'_>) -> Result<()> {
             path: Text(&path),
         },
     );
+    Ok(tree)
+}
+
+/// Without a mount namespace of its own a container's mounts are the host's (config-linux.md, "Namespaces": it inherits
+/// the runtime's). All of them are below one, which `delete` unmounts; what is mounted there goes nowhere else, whatever
+/// the host's propagation is.
+fn attach_on_host(plan: &mut Builder<'_>, path: &Path) -> Result<()> {
+    let private = MS_PRIVATE | MS_REC;
+    let tree = attach_tree(plan, path, private)?;
+    plan.plan.root_on_host = Some(tree);
+    // It became shared where what it is mounted on is (mount_namespaces(7)).
+    plan.step(pointer("/root/path"), &set_attributes(0, private));
     Ok(())
 }
 
-/// Without a mount namespace of its own a container mounts nothing: that would be on the host. What else needs a mount is
-/// refused where it is compiled, `mounts` for one.
-fn check_unmounted(plan: &Builder<'_>, root: &Root) -> Result<()> {
-    let refuse = |pointer: &str| {
-        let problem = "needs a mount, which would be the host's without a mount namespace of the container's own";
-        Err(Error::config(pointer, problem))
-    };
-    if root.readonly().unwrap_or(false) {
-        return refuse("/root/readonly");
-    }
-    if configured(plan).is_some() {
-        return refuse("/linux/rootfsPropagation");
-    }
+fn needs_mounts(plan: &Builder<'_>, root: &Root) -> bool {
     let process = plan.spec.process().as_ref();
-    if process
-        .and_then(|process| process.terminal())
-        .unwrap_or(false)
-    {
-        return refuse("/process/terminal");
+    let terminal = process.and_then(|process| process.terminal());
+    let mounts = plan.spec.mounts().as_deref().unwrap_or_default();
+    !mounts.is_empty() || root.readonly().unwrap_or(false) || terminal.unwrap_or(false)
+}
+
+/// What would change the host beyond the root is refused. Masks and read-only paths are refused with the namespaces.
+fn check_on_host(plan: &Builder<'_>) -> Result<()> {
+    let refuse = |pointer: &str, problem: &str| Err(Error::config(pointer, problem));
+    if configured(plan).is_some() {
+        let problem =
+            "without a mount namespace of the container's own this would change the host's mounts";
+        return refuse("/linux/rootfsPropagation", problem);
     }
-    // Device nodes are bound there: a user namespace may not make any.
     if Namespaces::of(plan)?.has(NEWUSER) {
-        return refuse("/linux/namespaces");
+        let problem =
+            "a user namespace needs a mount namespace: it has no rights over the host's mounts";
+        return refuse("/linux/namespaces", problem);
     }
     Ok(())
 }

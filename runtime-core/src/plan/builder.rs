@@ -115,6 +115,7 @@ impl Plan {
             arguments: Vec::new(),
             environment: Vec::new(),
             slots: vec![(Origin::Default("control socket"), Source::Control)],
+            root_on_host: None,
             console: false,
             forks: false,
             id_maps: BTreeMap::new(),

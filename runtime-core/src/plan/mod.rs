@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fmt;
 
-use runtime_init::{Header, Scheduling, Step};
+use runtime_init::{Header, Scheduling, Slot, Step};
 use serde::Serialize;
 
 pub use builder::Options;
@@ -86,6 +86,8 @@ pub struct Plan {
     pub(crate) environment: Vec<CString>,
     /// What the init inherits, slot by slot; the control socket is slot 0.
     pub(crate) slots: Vec<(Origin, Source)>,
+    /// The tree of the root, when it is mounted on the host.
+    pub(crate) root_on_host: Option<Slot>,
     /// Whether a step opens a pty.
     pub(crate) console: bool,
     /// Whether the init clones itself once more.

@@ -484,7 +484,11 @@ fn mappings_and_filter() -> Vec<Row> {
             json!({"type": "time", "path": "/proc/1/ns/time"}),
             "/linux/timeOffsets",
         ),
-        ("/linux/namespaces", json!([{"type": "uts"}]), "/mounts"),
+        (
+            "/linux/namespaces",
+            json!([{"type": "uts"}]),
+            "/linux/maskedPaths",
+        ),
     ]);
     rows
 }
