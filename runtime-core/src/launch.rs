@@ -14,7 +14,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::plan::{self, Plan};
-use crate::{memfd, namespaces, sys};
+use crate::{memfd, namespaces, seccomp, sys};
 
 /// What the caller hands over to the process that is started.
 pub(crate) struct Handover<'a> {
@@ -39,11 +39,21 @@ pub(crate) struct Init {
 }
 
 /// What the init waits for, or how it ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Progress {
     Reached(Rendezvous),
+    /// A filter that hands calls over is in force; this is its listener.
+    Listens(OwnedFd),
     /// The control socket is closed: the user's program runs, or the init is waiting for `start`.
     Done,
+}
+
+impl Message {
+    /// The listener that the message carries.
+    pub(crate) fn listener(self) -> Result<OwnedFd> {
+        self.descriptor
+            .ok_or_else(|| Error::new(ErrorKind::Host, "the init sent no listener"))
+    }
 }
 
 impl Init {
@@ -132,6 +142,7 @@ impl Init {
             match message.report.kind {
                 ReportKind::Failed => return Err(step_error(plan, message.report)),
                 ReportKind::Console => self.console = message.descriptor,
+                ReportKind::Listener => return message.listener().map(Progress::Listens),
                 ReportKind::Forked => self.follow(message.report.value)?,
                 ReportKind::Reached => match plan.step(message.report.step as usize) {
                     Some((_, Step::Wait(rendezvous))) => reached = Some(rendezvous),
@@ -255,6 +266,10 @@ pub(crate) fn step_error(plan: &Plan, report: Report) -> Error {
     let mut attempt = plan::describe(plan, &step);
     if report.operation != Operation::Whole {
         attempt = format!("{attempt}: {}", report.operation);
+    } else if let Step::LoadSeccomp { flags, .. } = step
+        && let Some(hint) = seccomp::hint(flags, report.value)
+    {
+        attempt = format!("{attempt} ({hint})");
     }
     Error::io(ErrorKind::Setup, attempt, cause).at(origin.to_string())
 }

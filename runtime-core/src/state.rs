@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Cgroup;
 use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::seccomp::Listener;
 
 const RECORD: &str = "state.json";
 const CONFIG: &str = "config.json";
@@ -46,6 +47,9 @@ pub(crate) struct Record {
     pub(crate) cgroup: Option<Cgroup>,
     /// The cgroup that is about to be made. Nothing of the container's is in it, so it is removed and nobody in it killed.
     pub(crate) intended_cgroup: Option<Cgroup>,
+    /// Who is told of the filter that `start` puts in force.
+    #[serde(default)]
+    pub(crate) seccomp_listener: Option<Listener>,
     /// CLONE_NEW flags of the namespaces that are not the runtime's own.
     pub(crate) namespaces: u32,
     /// What the plan was compiled with beside the configuration.

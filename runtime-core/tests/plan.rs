@@ -8,6 +8,8 @@ mod arbitrary;
 mod configurations;
 #[path = "plan/refusals.rs"]
 mod refusals;
+#[path = "plan/seccomp.rs"]
+mod seccomp;
 
 use std::fs;
 use std::path::Path;

@@ -35,6 +35,9 @@ pub const CONTROL: Slot = Slot(0);
 /// The byte by which the runtime lets the init go on from a [`Rendezvous`].
 pub const GO: u8 = b'!';
 
+/// `SECCOMP_FILTER_FLAG_NEW_LISTENER` of seccomp(2): with it [`Step::LoadSeccomp`] sends the listener to the runtime.
+pub const SECCOMP_NEW_LISTENER: u32 = 1 << 3;
+
 /// Decodes the value at the front of `bytes`, and gives back what follows it.
 ///
 /// # Errors

@@ -13,6 +13,8 @@ pub enum ReportKind {
     Forked,
     /// The message carries the pty's master.
     Console,
+    /// The message carries the listener of the seccomp filter that is in force now.
+    Listener,
 }
 
 /// A message from the init.
@@ -32,6 +34,16 @@ impl Report {
     /// The size of an encoded report.
     pub const SIZE: usize = 10;
 
+    /// The report of a seccomp listener, made by this step.
+    pub const fn listener(step: u32) -> Report {
+        Report {
+            kind: ReportKind::Listener,
+            step,
+            operation: Operation::Whole,
+            value: 0,
+        }
+    }
+
     /// The message as it goes over the socket.
     pub fn encode(self) -> [u8; Self::SIZE] {
         let [s0, s1, s2, s3] = self.step.to_ne_bytes();
@@ -50,6 +62,7 @@ impl Report {
             1 => ReportKind::Failed,
             2 => ReportKind::Forked,
             3 => ReportKind::Console,
+            4 => ReportKind::Listener,
             _ => return None,
         };
         Some(Report {
@@ -143,6 +156,10 @@ operations! {
     Write => "write",
     /// Talking to the runtime.
     Control => "talk to the runtime",
+    /// Starting the thread that sends a seccomp listener.
+    StartSender => "start the thread that sends the listener",
+    /// Sending a seccomp listener.
+    SendListener => "send the listener to the runtime",
     /// Decoding the plan.
     Decode => "decode plan",
 }

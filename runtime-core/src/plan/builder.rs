@@ -66,6 +66,7 @@ impl<'a> Builder<'a> {
             arguments: Vec::new(),
             environment: Vec::new(),
             slots: vec![(Origin::Default("control socket"), Source::Control)],
+            seccomp_listener: None,
             console: false,
             forks: false,
             encoded: Vec::with_capacity(4096),

@@ -26,6 +26,7 @@ pub use source::{Attributes, Source};
 use crate::cgroup::CgroupPlan;
 use crate::id_mappings::IdMappings;
 use crate::rlimits::Rlimit;
+use crate::seccomp::Listener;
 
 /// What asked for a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +76,8 @@ pub struct Plan {
     pub(crate) environment: Vec<CString>,
     /// What the init inherits, slot by slot; the control socket is slot 0.
     pub(crate) slots: Vec<(Origin, Source)>,
+    /// Who is told when a step loads a filter that hands calls over.
+    pub(crate) seccomp_listener: Option<Listener>,
     /// Whether a step opens a pty.
     pub(crate) console: bool,
     /// Whether the init clones itself once more.

@@ -22,6 +22,7 @@ mod action;
 mod assembler;
 mod conditions;
 mod error;
+mod listener;
 mod numbers;
 mod profile;
 mod program;
@@ -34,6 +35,7 @@ use seccompiler::sock_filter;
 use abi::Abi;
 pub use abi::NativeArch;
 pub use error::SeccompError;
+pub(crate) use listener::{Listener, check as check_listener, connect, hand_over, hint};
 use profile::Profile;
 use ranges::Verdicts;
 

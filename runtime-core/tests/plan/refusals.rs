@@ -393,6 +393,12 @@ fn mappings_and_filter() -> Vec<Row> {
             json!(["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]),
             "/linux/seccomp/flags/0",
         ),
+        itself("/linux/seccomp/listenerMetadata", json!("for nobody")),
+        (
+            "/linux/seccomp/syscalls/-",
+            json!({"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}),
+            "/linux/seccomp/listenerPath",
+        ),
         itself("/linux/uidMappings", json!([])),
         itself("/linux/gidMappings", Value::Null),
         (
@@ -416,7 +422,6 @@ fn mappings_and_filter() -> Vec<Row> {
 }
 
 fn unsupported() -> Vec<Row> {
-    let notify = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]});
     let bind =
         |option: &str| json!({"destination": "/a", "source": "/b", "options": ["bind", option]});
     let mapped = json!({"destination": "/a", "source": "/b", "options": ["bind"], "uidMappings": mapping(1), "gidMappings": mapping(1)});
@@ -442,7 +447,6 @@ fn unsupported() -> Vec<Row> {
             "/linux/personality/flags",
         ),
         itself("/linux/namespaces", json!([])),
-        itself("/linux/seccomp", notify),
         ("/mounts/-", bind("idmap"), "/mounts/0/options/1"),
         ("/mounts/-", bind("ridmap"), "/mounts/0/options/1"),
         ("/mounts/-", bind("tmpcopyup"), "/mounts/0/options/1"),
