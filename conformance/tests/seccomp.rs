@@ -307,7 +307,7 @@ fn an_unknown_action_operator_architecture_or_flag_is_refused() {
             config.set(pointer, value);
         });
         let phrases: &[&str] = if runtime().is_bareboat() {
-            &["/linux/seccomp"]
+            &[pointer]
         } else {
             &[]
         };
