@@ -6,6 +6,17 @@ use oci_spec::runtime::{
 
 use super::{SeccompError, action};
 
+/// The operators of a comparison, by name.
+pub(crate) const OPERATORS: [LinuxSeccompOperator; 7] = [
+    LinuxSeccompOperator::ScmpCmpEq,
+    LinuxSeccompOperator::ScmpCmpGe,
+    LinuxSeccompOperator::ScmpCmpGt,
+    LinuxSeccompOperator::ScmpCmpLe,
+    LinuxSeccompOperator::ScmpCmpLt,
+    LinuxSeccompOperator::ScmpCmpMaskedEq,
+    LinuxSeccompOperator::ScmpCmpNe,
+];
+
 /// A system call has at most six arguments.
 const ARGUMENTS: usize = 6;
 
