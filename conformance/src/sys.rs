@@ -87,6 +87,16 @@ pub fn own_session(command: &mut Command) {
     unsafe { command.pre_exec(act) };
 }
 
+/// Starts the command with these supplementary groups.
+pub fn set_groups(command: &mut Command, groups: Vec<libc::gid_t>) {
+    let act = move || {
+        // SAFETY: the list has as many groups as it says.
+        check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })
+    };
+    // SAFETY: the closure makes one async-signal-safe call and does not allocate.
+    unsafe { command.pre_exec(act) };
+}
+
 /// Starts the command with the signals blocked and ignored that a careless caller may leave so.
 pub fn block_and_ignore(command: &mut Command, blocked: i32, ignored: i32) {
     let act = move || {

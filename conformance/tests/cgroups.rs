@@ -5,6 +5,7 @@ use std::fs;
 use conformance::cgroup::{self, existing, is_v1, read};
 use conformance::container::output_of;
 use conformance::process::run;
+use conformance::runtime::runtime;
 use conformance::{Config, Container};
 use serde_json::json;
 
@@ -213,6 +214,20 @@ fn the_pids_limit_is_set_and_holds() {
 fn a_pids_limit_of_minus_one_is_none() {
     let container = running(|config| {
         config.set("/linux/resources/pids", json!({"limit": -1}));
+    });
+    assert_eq!(
+        read(&container.cgroup, "pids", "pids.max", "pids.max"),
+        "max"
+    );
+}
+
+#[test]
+fn a_pids_section_without_a_limit_limits_nothing() {
+    if runtime().predates("runc", [1, 4, 0], "an absent pids.limit") {
+        return;
+    }
+    let container = running(|config| {
+        config.set("/linux/resources/pids", json!({}));
     });
     assert_eq!(
         read(&container.cgroup, "pids", "pids.max", "pids.max"),
