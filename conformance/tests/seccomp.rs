@@ -96,8 +96,9 @@ fn different_rules_have_different_errnos() {
 }
 
 #[test]
-fn a_kill_action_kills_the_program() {
+fn a_kill_or_trap_action_ends_a_program_that_handles_no_signal() {
     for action in [
+        "SCMP_ACT_TRAP",
         "SCMP_ACT_KILL",
         "SCMP_ACT_KILL_THREAD",
         "SCMP_ACT_KILL_PROCESS",
@@ -107,6 +108,30 @@ fn a_kill_action_kills_the_program() {
             allowing(config, &[json!({"names": ["getppid"], "action": action})]);
         });
         assert_eq!(container.run().code(), 128 + libc::SIGSYS, "{action}");
+    }
+}
+
+#[test]
+fn a_default_action_is_what_a_call_gets_that_no_rule_is_about() {
+    for (action, expected) in [
+        ("SCMP_ACT_ERRNO", "EACCES"),
+        ("SCMP_ACT_TRACE", "ENOSYS"),
+        ("SCMP_ACT_LOG", "1"),
+        ("SCMP_ACT_ALLOW", "1"),
+    ] {
+        let mut names: Vec<_> = ALLOWED.split_whitespace().collect();
+        names.retain(|name| *name != "getpid");
+        let mut profile = json!({
+            "defaultAction": action,
+            "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}],
+        });
+        if action == "SCMP_ACT_ERRNO" {
+            profile["defaultErrnoRet"] = json!(libc::EACCES);
+        }
+        let seen = call(libc::SYS_getpid, &[], |config| {
+            config.set("/linux/seccomp", profile);
+        });
+        assert_eq!(seen, expected, "{action}");
     }
 }
 
