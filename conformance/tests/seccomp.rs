@@ -290,6 +290,24 @@ fn a_profile_works_with_and_without_no_new_privileges() {
 }
 
 #[test]
+fn a_start_container_hook_that_the_filter_kills_is_an_error_that_says_so() {
+    if runtime().predates("runc", [1, 2, 0], "the reason") {
+        return;
+    }
+    let container = Container::new(|config| {
+        // The call is made by the hook's own process: a shell would tell of its child in its status.
+        let hook = json!({"path": "/bin/busybox", "args": ["mkdir", "/dev/shm/foo"]});
+        config.args(&["true"]).push("/hooks/startContainer", hook);
+        let rule = json!({"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL"});
+        allowing(config, &[rule]);
+    });
+    let _ = container
+        .run()
+        .refused(&["startContainer hook", "bad system call"]);
+    container.assert_nothing_left();
+}
+
+#[test]
 fn flags_are_accepted() {
     for flag in [
         "SECCOMP_FILTER_FLAG_LOG",

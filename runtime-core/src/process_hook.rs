@@ -48,10 +48,13 @@ impl Place<'_> {
         in_time?;
         let status = ExitStatus::from_raw(status);
         if status.success() {
-            Ok(())
-        } else {
-            Err(hook.failure(&status.to_string(), &streams.output))
+            return Ok(());
         }
+        let mut reason = status.to_string();
+        if hook.is_confined() && status.signal() == Some(libc::SIGSYS) {
+            reason.push_str(": bad system call: the hook is under the container's seccomp filter");
+        }
+        Err(hook.failure(&reason, &streams.output))
     }
 
     fn start(&self, hook: &Hook<'_>, streams: &Streams) -> Result<Init> {

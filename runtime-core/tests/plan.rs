@@ -171,6 +171,18 @@ fn a_filter_is_loaded_with_the_privileges_that_it_needs_or_without_any() {
 }
 
 #[test]
+fn an_annotation_keeps_the_callers_supplementary_groups() {
+    let groups_are_set = |value: Value| {
+        let annotations = json!({"run.oci.keep_original_groups": value});
+        let plan = compiled(&patched(rich(), "/annotations", annotations));
+        plan.steps()
+            .any(|(_, step)| matches!(step, Step::SetUser { groups, .. } if groups.is_some()))
+    };
+    assert!(!groups_are_set(json!("1")));
+    assert!(groups_are_set(json!("0")));
+}
+
+#[test]
 fn mounts_devices_masks_and_limits_keep_the_order_of_the_configuration() {
     let kinds = ["mount", "network", "ipc", "uts", "time"];
     let namespaces: Vec<Value> = kinds.iter().map(|kind| json!({"type": kind})).collect();

@@ -56,6 +56,7 @@ pub(super) fn load_seccomp(plan: &mut Builder<'_>) -> Result<()> {
         let listener = seccomp::Listener::of(profile, &plan.options.bundle)?;
         plan.plan.seccomp_listener = Some(listener);
     }
+    tracing::debug!("seccomp filter flags: {flags}");
     let program = filter.to_bytes();
     let step = Step::LoadSeccomp {
         flags,
