@@ -5,15 +5,17 @@ use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use oci_spec::runtime::LinuxSeccomp;
 use rustix::io::IoSlice;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
+    SocketFlags, SocketType, sendmsg, socket_with,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -53,13 +55,7 @@ impl Listener {
 
     /// Connects to the agent: before the filter is loaded, so that a missing one is found out while nothing has happened.
     fn connect(&self) -> Result<Agent> {
-        let connected = address(&self.path)
-            .and_then(|address| UnixStream::connect_addr(&address))
-            .and_then(|socket| {
-                socket.set_write_timeout(Some(TIMEOUT))?;
-                Ok(socket)
-            });
-        match connected {
+        match connect_to(&self.path) {
             Ok(socket) => Ok(Agent {
                 socket,
                 listener: self.clone(),
@@ -96,17 +92,26 @@ fn given(profile: &LinuxSeccomp) -> Option<&Path> {
 }
 
 /// A path, or a name in the abstract namespace after an `@`, as Go's net package writes it.
-fn address(path: &Path) -> io::Result<SocketAddr> {
-    match path.as_os_str().as_bytes().split_first() {
-        Some((b'@', name)) => SocketAddr::from_abstract_name(name),
-        _ => SocketAddr::from_pathname(path),
-    }
+fn address(path: &Path) -> io::Result<SocketAddrUnix> {
+    Ok(match path.as_os_str().as_bytes().split_first() {
+        Some((b'@', name)) => SocketAddrUnix::new_abstract_name(name)?,
+        _ => SocketAddrUnix::new(path)?,
+    })
+}
+
+fn connect_to(path: &Path) -> io::Result<OwnedFd> {
+    let (family, kind) = (AddressFamily::UNIX, SocketType::STREAM);
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    // It counts for connect(2) as well.
+    set_socket_timeout(&socket, Timeout::Send, Some(TIMEOUT))?;
+    rustix::net::connect(&socket, &address(path)?)?;
+    Ok(socket)
 }
 
 /// A connection to the agent. It is good for one filter.
 #[derive(Debug)]
 pub(crate) struct Agent {
-    socket: UnixStream,
+    socket: OwnedFd,
     listener: Listener,
 }
 
@@ -205,6 +210,7 @@ pub(crate) fn hint(flags: u32, errno: i32) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use std::io::{IoSliceMut, Read};
+    use std::os::unix::net::UnixStream;
 
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
@@ -226,7 +232,7 @@ mod tests {
     fn a_state_longer_than_one_message_carries_its_descriptor_once() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let agent = Agent {
-            socket: ours,
+            socket: ours.into(),
             listener: Listener {
                 path: "/run/agent".into(),
                 metadata: "m".to_owned(),
