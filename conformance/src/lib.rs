@@ -14,6 +14,7 @@
     reason = "this is the body of tests: a panic is how a case fails"
 )]
 
+pub mod agent;
 pub mod cgroup;
 pub mod config;
 pub mod console;
@@ -26,6 +27,7 @@ pub mod rootfs;
 pub mod runtime;
 pub mod sys;
 
+pub use agent::Agent;
 pub use config::Config;
 pub use container::Container;
 pub use process::Finished;

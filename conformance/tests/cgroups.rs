@@ -221,6 +221,20 @@ fn a_pids_limit_of_minus_one_is_none() {
     );
 }
 
+#[test]
+fn a_pids_section_without_a_limit_limits_nothing() {
+    if runtime().predates("runc", [1, 4, 0], "an absent pids.limit") {
+        return;
+    }
+    let container = running(|config| {
+        config.set("/linux/resources/pids", json!({}));
+    });
+    assert_eq!(
+        read(&container.cgroup, "pids", "pids.max", "pids.max"),
+        "max"
+    );
+}
+
 /// Whether a device with this number can be opened in a container with these rules.
 fn opens(rules: serde_json::Value) -> bool {
     let text = output_of("cat /dev/own 2>&1 | head -c 200", |config| {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Linux, Spec};
 use serde_json::Value;
 
 use crate::error::{Attempt, Error, ErrorKind, Result};
@@ -84,12 +84,29 @@ impl Bundle {
 
 /// Parses `config.json`. A first parse takes the fast way; only when it fails do others find out why.
 pub(crate) fn parse(text: &[u8]) -> Result<Spec> {
-    serde_json::from_slice(text).or_else(|first| match respelled(text) {
+    let parsed = serde_json::from_slice(text).or_else(|first| match respelled(text) {
         Some(config) => {
             serde_path_to_error::deserialize(config).map_err(|error| explain_value("", &error))
         }
         None => Err(explain(text, &first)),
-    })
+    });
+    parsed.map(|spec| without_invented_limit(spec, text))
+}
+
+/// For the parser an absent `pids.limit` is 0, which is a limit (config-linux.md, "PIDs"): absent, it limits nothing.
+fn without_invented_limit(mut spec: Spec, text: &[u8]) -> Spec {
+    let resources = spec.linux_mut().as_mut().map(Linux::resources_mut);
+    let Some(Some(resources)) = resources else {
+        return spec;
+    };
+    let is_given = || {
+        let config: Option<Value> = serde_json::from_slice(text).ok();
+        config.is_some_and(|config| config.pointer("/linux/resources/pids/limit").is_some())
+    };
+    if resources.pids().is_some_and(|pids| pids.limit() == 0) && !is_given() {
+        resources.set_pids(None);
+    }
+    spec
 }
 
 /// The configuration in the parser's spelling, if that is another than its own.
@@ -158,6 +175,20 @@ mod tests {
             .and_then(|sets| sets.bounding().as_ref())
             .unwrap();
         assert_eq!(bounding.len(), 1);
+    }
+
+    #[test]
+    fn an_absent_limit_of_tasks_is_none_and_zero_is_one() {
+        let limit = |pids: &str| {
+            let text =
+                format!(r#"{{"ociVersion":"1.0.2","linux":{{"resources":{{"pids":{pids}}}}}}}"#);
+            let spec = parse(text.as_bytes()).unwrap();
+            let resources = spec.linux().as_ref().unwrap().resources().as_ref();
+            resources.unwrap().pids().map(|pids| pids.limit())
+        };
+        assert_eq!(limit("{}"), None);
+        assert_eq!(limit(r#"{"limit": 0}"#), Some(0));
+        assert_eq!(limit(r#"{"limit": -1}"#), Some(-1));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::plan::{self, Options};
 use crate::process_hook::Place;
 use crate::state::{self, Directory, Record};
 use crate::status::{State, Status, state, state_json};
-use crate::{cgroup_error, launch, process};
+use crate::{cgroup_error, launch, process, seccomp};
 
 /// How long `delete` waits for processes that it killed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -217,21 +217,30 @@ impl Container {
 
     fn go(&self, directory: &Directory) -> Result<()> {
         self.run_start_hooks(directory)?;
+        let mut agent = seccomp::connect(self.record.seccomp_listener.as_ref())?;
         let socket = directory.connect()?;
         send(&socket, &[GO], SendFlags::NOSIGNAL).host(|| "let the container start".to_owned())?;
-        let answer =
-            launch::receive(socket.as_fd()).host(|| "hear from the container".to_owned())?;
+        let hear = || launch::receive(socket.as_fd()).host(|| "hear from the container".to_owned());
+        let mut answer = hear()?;
         directory.forget_start();
-        match answer {
-            None => Ok(()),
-            Some(message) if message.report.kind == ReportKind::Failed => {
-                Err(launch::step_error(&self.plan()?, message.report))
+        while let Some(message) = answer {
+            match message.report.kind {
+                ReportKind::Failed => {
+                    return Err(launch::step_error(&self.plan()?, message.report));
+                }
+                ReportKind::Listener => {
+                    let state = state(&self.record, Status::Created, self.pid());
+                    let pid = state.pid;
+                    seccomp::hand_over(&mut agent, &message.listener()?, pid, &state)?;
+                }
+                _ => {
+                    let problem = "the init said what nobody asked";
+                    return Err(Error::new(ErrorKind::Host, problem));
+                }
             }
-            Some(_) => Err(Error::new(
-                ErrorKind::Host,
-                "the init said what nobody asked",
-            )),
+            answer = hear()?;
         }
+        Ok(())
     }
 
     /// The plan that the container was made by, compiled once more: only its steps' numbers are needed.

@@ -21,9 +21,9 @@ use crate::mounts::id_map::UserNamespaces;
 use crate::mounts::on_host::MountId;
 use crate::net_devices::Moves;
 use crate::plan::{self, Options, Plan};
-use crate::state::{self, Directory, ProcessId, Record};
-use crate::status::{Status, state_json};
-use crate::{home, id_mappings, io_priority, process_hook, scheduler, sources, sys};
+use crate::state::{Directory, ProcessId, Record, check_id};
+use crate::status::{Status, state, state_json};
+use crate::{home, id_mappings, io_priority, process_hook, scheduler, seccomp, sources, sys};
 
 /// Creates a container.
 ///
@@ -179,7 +179,7 @@ impl ContainerBuilder {
 
     /// Creates the container on a host of which this is true.
     pub(crate) fn make(mut self, facts: &HostFacts) -> Result<Container> {
-        state::check_id(&self.id)?;
+        check_id(&self.id)?;
         self.driver.check()?;
         self.wishes.check()?;
         self.state_root = absolute(&self.state_root)?;
@@ -236,6 +236,7 @@ impl ContainerBuilder {
             intended_cgroup: None,
             intel_rdt: None,
             root_mount: None,
+            seccomp_listener: None,
             namespaces: 0,
             no_pivot: self.options.no_pivot,
             no_new_keyring: self.options.no_new_keyring,
@@ -265,6 +266,7 @@ impl Creation<'_> {
     fn run(&mut self) -> Result<Record> {
         let mut record = self.builder.record();
         record.namespaces = namespaces(self.builder.bundle.spec());
+        record.seccomp_listener = self.plan.seccomp_listener.clone();
         self.directory.write_config(self.builder.bundle.text())?;
         record.intended_cgroup = self.plan.cgroup.as_ref().map(CgroupPlan::intended);
         self.intel_rdt = self
@@ -291,7 +293,7 @@ impl Creation<'_> {
                     self.ready(&mut record)?;
                     break;
                 }
-                Progress::Done => {
+                Progress::Listens(_) | Progress::Done => {
                     return Err(Error::new(
                         ErrorKind::Setup,
                         "the init ended without a word",
@@ -300,11 +302,24 @@ impl Creation<'_> {
             }
             self.init()?.go()?;
         }
-        self.init()?.go()?;
         if self.builder.options.start_at_once {
-            self.progress()?;
+            self.start_program(&record)?;
+        } else {
+            self.init()?.go()?;
         }
         Ok(record)
+    }
+
+    /// Follows the init to the user's program.
+    fn start_program(&mut self, record: &Record) -> Result<()> {
+        let mut agent = seccomp::connect(self.plan.seccomp_listener.as_ref())?;
+        self.init()?.go()?;
+        while let Progress::Listens(listener) = self.progress()? {
+            let pid = self.init()?.pid();
+            let state = state(record, Status::Created, Some(pid));
+            seccomp::hand_over(&mut agent, &listener, pid, &state)?;
+        }
+        Ok(())
     }
 
     fn init(&self) -> Result<&Init> {

@@ -12,7 +12,7 @@ use crate::facts::HostFacts;
 use crate::launch::{Handover, Init, Progress};
 use crate::plan::{self, Options};
 use crate::status::Status;
-use crate::{create, exec_cpu_affinity, home, sources, sys};
+use crate::{create, exec_cpu_affinity, home, seccomp, sources, sys};
 
 /// Starts a process in a container, in its namespaces and cgroup.
 ///
@@ -190,17 +190,26 @@ impl<'a> ExecBuilder<'a> {
 
     /// The host's part: the same few things as for a container's first process. Gives the terminal's master.
     fn attend(&self, init: &mut Init, plan: &plan::Plan) -> Result<Option<OwnedFd>> {
-        let mut console = None;
-        while let Progress::Reached(_) = init.progress(plan)? {
-            console = self.wishes.deliver_console(init.take_console())?;
-            create::confine(plan, init.pid())?;
-            if let Some(group) = &self.container.record().intel_rdt {
-                group.join_running(init.pid())?;
+        let (mut console, mut agent) = (None, None);
+        loop {
+            match init.progress(plan)? {
+                Progress::Reached(_) => {
+                    console = self.wishes.deliver_console(init.take_console())?;
+                    create::confine(plan, init.pid())?;
+                    if let Some(group) = &self.container.record().intel_rdt {
+                        group.join_running(init.pid())?;
+                    }
+                    self.wishes.write_pid_file(init.pid())?;
+                    agent = seccomp::connect(plan.seccomp_listener.as_ref())?;
+                    init.go()?;
+                }
+                Progress::Listens(listener) => {
+                    let state = self.container.state()?;
+                    seccomp::hand_over(&mut agent, &listener, init.pid(), &state)?;
+                }
+                Progress::Done => return Ok(console),
             }
-            self.wishes.write_pid_file(init.pid())?;
-            init.go()?;
         }
-        Ok(console)
     }
 }
 

@@ -16,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::mounts::id_map::UserNamespaces;
 use crate::plan::{self, Plan};
-use crate::{memfd, mounts, namespaces, scheduler, sources, sys};
+use crate::{memfd, mounts, namespaces, scheduler, seccomp, sources, sys};
 
 /// What the caller hands over to the process that is started.
 pub(crate) struct Handover<'a> {
@@ -43,11 +43,21 @@ pub(crate) struct Init {
 }
 
 /// What the init waits for, or how it ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Progress {
     Reached(Rendezvous),
+    /// A filter that hands calls over is in force; this is its listener.
+    Listens(OwnedFd),
     /// The control socket is closed: the user's program runs, or the init is waiting for `start`.
     Done,
+}
+
+impl Message {
+    /// The listener that the message carries.
+    pub(crate) fn listener(self) -> Result<OwnedFd> {
+        self.descriptor
+            .ok_or_else(|| Error::new(ErrorKind::Host, "the init sent no listener"))
+    }
 }
 
 impl Init {
@@ -148,6 +158,7 @@ impl Init {
                 ReportKind::Console => self.console = message.descriptor,
                 ReportKind::Wanted => self.send_trees(plan, message.report.step as usize)?,
                 ReportKind::Tree => self.map_ids(plan, &message)?,
+                ReportKind::Listener => return message.listener().map(Progress::Listens),
                 ReportKind::Forked => self.follow(message.report.value)?,
                 ReportKind::Reached => match plan.step(message.report.step as usize) {
                     Some((_, Step::Wait(rendezvous))) if will_fork(plan, message.report.step) => {
@@ -324,6 +335,10 @@ pub(crate) fn step_error(plan: &Plan, report: Report) -> Error {
     }
     if report.operation != Operation::Whole {
         attempt = format!("{attempt}: {}", report.operation);
+    } else if let Step::LoadSeccomp { flags, .. } = step
+        && let Some(hint) = seccomp::hint(flags, report.value)
+    {
+        attempt = format!("{attempt} ({hint})");
     }
     if let Some(remedy) = mounts::remedy(&step, report.value) {
         attempt = format!("{attempt} ({remedy})");

@@ -18,6 +18,18 @@ pub(crate) const NEWUSER: u32 = 0x1000_0000;
 pub(crate) const NEWPID: u32 = 0x2000_0000;
 pub(crate) const NEWNET: u32 = 0x4000_0000;
 
+/// The kinds of namespaces, by name.
+pub(crate) const KINDS: [LinuxNamespaceType; 8] = [
+    LinuxNamespaceType::Cgroup,
+    LinuxNamespaceType::Ipc,
+    LinuxNamespaceType::Mount,
+    LinuxNamespaceType::Network,
+    LinuxNamespaceType::Pid,
+    LinuxNamespaceType::Time,
+    LinuxNamespaceType::User,
+    LinuxNamespaceType::Uts,
+];
+
 /// The CLONE_NEW flag of a kind of namespace (namespaces(7)).
 pub(crate) fn flag(kind: LinuxNamespaceType) -> u32 {
     match kind {

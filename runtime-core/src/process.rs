@@ -5,6 +5,7 @@ use std::ffi::CString;
 use oci_spec::runtime::Process;
 use runtime_init::{Numbers, Step, Text, TextList};
 
+use crate::annotations;
 use crate::error::{Error, Result};
 use crate::namespaces::{NEWTIME, NEWUSER, Namespaces};
 use crate::plan::{Builder, Origin, Source, c_string, pointer, text_list};
@@ -200,7 +201,8 @@ pub(crate) fn umask(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     Ok(())
 }
 
-/// Changes the user. In a user namespace whose maker may not call setgroups(2) the groups stay.
+/// Changes the user. In a user namespace whose maker may not call setgroups(2) the groups stay, and where an annotation
+/// says so.
 pub(crate) fn user(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     let user = process.user();
     check_id("/process/user/uid", user.uid())?;
@@ -211,7 +213,8 @@ pub(crate) fn user(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     }
     let groups: Vec<u8> = groups.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
     let denied = plan.facts.uid != 0 && groups.is_empty();
-    let groups = (!denied).then(|| Numbers::new(&groups));
+    let kept = annotations::is_set(plan.spec, annotations::KEEP_ORIGINAL_GROUPS);
+    let groups = (!denied && !kept).then(|| Numbers::new(&groups));
     let step = Step::SetUser {
         uid: user.uid(),
         gid: user.gid(),

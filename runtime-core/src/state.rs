@@ -24,6 +24,7 @@ use crate::cgroup::Cgroup;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::intel_rdt;
 use crate::mounts::on_host::MountId;
+use crate::seccomp::Listener;
 
 const RECORD: &str = "state.json";
 const CONFIG: &str = "config.json";
@@ -54,6 +55,8 @@ pub(crate) struct Record {
     pub(crate) intel_rdt: Option<intel_rdt::Group>,
     /// The root, when it is mounted on the host.
     pub(crate) root_mount: Option<MountId>,
+    /// Who is told of the filter that `start` puts in force.
+    pub(crate) seccomp_listener: Option<Listener>,
     /// CLONE_NEW flags of the namespaces that are not the runtime's own.
     pub(crate) namespaces: u32,
     /// What the plan was compiled with beside the configuration.

@@ -465,6 +465,17 @@ pub(crate) fn is_in_bounding_set(capability: u32) -> Option<bool> {
     }
 }
 
+/// Whether the kernel knows flags of seccomp(2): with known ones it goes on to read the filter, which is not there.
+pub(crate) fn has_seccomp_flag(flag: u32) -> bool {
+    let mode = libc::SECCOMP_SET_MODE_FILTER;
+    // WAIT_KILLABLE_RECV is refused without a listener.
+    let flags = flag | runtime_init::SECCOMP_NEW_LISTENER;
+    let filter = std::ptr::null::<libc::sock_fprog>();
+    // SAFETY: the kernel answers the null address with EFAULT, and loads nothing.
+    let answer = unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, filter) };
+    answer == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT)
+}
+
 /// prlimit(2) on another process.
 pub(crate) fn set_rlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> io::Result<()> {
     let limit = libc::rlimit64 {

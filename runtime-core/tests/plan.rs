@@ -14,6 +14,8 @@ mod process;
 mod refusals;
 #[path = "plan/refusals_scheduling.rs"]
 mod refusals_scheduling;
+#[path = "plan/seccomp.rs"]
+mod seccomp;
 
 use std::fs;
 use std::path::Path;
@@ -192,6 +194,18 @@ fn a_filter_is_loaded_with_the_privileges_that_it_needs_or_without_any() {
     let without = names(&compiled(&config));
     assert!(position(&without, "LoadSeccomp") < position(&without, "SetCapabilities"));
     assert!(!without.contains(&"SetNoNewPrivileges".to_owned()));
+}
+
+#[test]
+fn an_annotation_keeps_the_callers_supplementary_groups() {
+    let groups_are_set = |value: Value| {
+        let annotations = json!({"run.oci.keep_original_groups": value});
+        let plan = compiled(&patched(rich(), "/annotations", annotations));
+        plan.steps()
+            .any(|(_, step)| matches!(step, Step::SetUser { groups, .. } if groups.is_some()))
+    };
+    assert!(!groups_are_set(json!("1")));
+    assert!(groups_are_set(json!("0")));
 }
 
 #[test]

@@ -38,6 +38,9 @@ pub const GO: u8 = b'!';
 /// So many trees the runtime sends at most in one message (unix(7) allows 253).
 pub const TREES: usize = 64;
 
+/// `SECCOMP_FILTER_FLAG_NEW_LISTENER` of seccomp(2): with it [`Step::LoadSeccomp`] sends the listener to the runtime.
+pub const SECCOMP_NEW_LISTENER: u32 = 1 << 3;
+
 /// Decodes the value at the front of `bytes`, and gives back what follows it.
 ///
 /// # Errors

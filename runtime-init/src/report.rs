@@ -17,6 +17,8 @@ pub enum ReportKind {
     Wanted,
     /// The message carries a mount tree whose ids the runtime is to map, and the init waits.
     Tree,
+    /// The message carries the listener of the seccomp filter that is in force now.
+    Listener,
 }
 
 /// A message from the init.
@@ -35,6 +37,16 @@ pub struct Report {
 impl Report {
     /// The size of an encoded report.
     pub const SIZE: usize = 10;
+
+    /// The report of a seccomp listener, made by this step.
+    pub const fn listener(step: u32) -> Report {
+        Report {
+            kind: ReportKind::Listener,
+            step,
+            operation: Operation::Whole,
+            value: 0,
+        }
+    }
 
     /// The message as it goes over the socket.
     pub fn encode(self) -> [u8; Self::SIZE] {
@@ -56,6 +68,7 @@ impl Report {
             3 => ReportKind::Console,
             4 => ReportKind::Wanted,
             5 => ReportKind::Tree,
+            6 => ReportKind::Listener,
             _ => return None,
         };
         Some(Report {
@@ -153,6 +166,10 @@ operations! {
     Write => "write",
     /// Talking to the runtime.
     Control => "talk to the runtime",
+    /// Starting the thread that sends a seccomp listener.
+    StartSender => "start the thread that sends the listener",
+    /// Sending a seccomp listener.
+    SendListener => "send the listener to the runtime",
     /// Decoding the plan.
     Decode => "decode plan",
 }

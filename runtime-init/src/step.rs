@@ -264,7 +264,8 @@ pub enum Step<'a> {
     FindProgram { candidates: TextList<'a> },
     /// Wait for `start`, which connects to the listening socket of the slot.
     AwaitStart { listener: Slot },
-    /// seccomp(2), SECCOMP_SET_MODE_FILTER.
+    /// seccomp(2), SECCOMP_SET_MODE_FILTER. With [`SECCOMP_NEW_LISTENER`](crate::SECCOMP_NEW_LISTENER) among the flags
+    /// the listener goes to the runtime.
     LoadSeccomp { flags: u32, program: Bytes<'a> },
     /// execve(2) with the init's own arguments and environment, which are the user's.
     Execute,

@@ -116,6 +116,7 @@ impl Plan {
             environment: Vec::new(),
             slots: vec![(Origin::Default("control socket"), Source::Control)],
             root_on_host: None,
+            seccomp_listener: None,
             console: false,
             forks: false,
             id_maps: BTreeMap::new(),

@@ -60,6 +60,14 @@ impl fmt::Display for Plan {
                 ),
             )?;
         }
+        if let Some(listener) = &self.seccomp_listener {
+            let origin = super::pointer("/linux/seccomp/listenerPath");
+            line(
+                f,
+                &origin,
+                format_args!("connect to seccomp agent {listener}"),
+            )?;
+        }
         writeln!(f, "in the container:")?;
         for (origin, step) in self.steps() {
             line(f, origin, format_args!("{}", describe(self, &step)))?;
@@ -126,6 +134,7 @@ impl Serialize for Plan {
         map.serialize_entry("rlimits", &self.rlimits)?;
         map.serialize_entry("scheduler", &self.scheduling.as_ref().map(entry))?;
         map.serialize_entry("ioPriority", &self.io_priority.as_ref().map(entry))?;
+        map.serialize_entry("seccompListener", &self.seccomp_listener)?;
         let steps: Vec<_> = self
             .steps()
             .map(|(origin, what)| Entry { origin, what })

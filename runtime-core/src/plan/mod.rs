@@ -32,6 +32,7 @@ use crate::intel_rdt::IntelRdt;
 use crate::mounts::id_map::IdMap;
 use crate::net_devices::NetDevice;
 use crate::rlimits::Rlimit;
+use crate::seccomp::Listener;
 
 /// What asked for a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +89,8 @@ pub struct Plan {
     pub(crate) slots: Vec<(Origin, Source)>,
     /// The tree of the root, when it is mounted on the host.
     pub(crate) root_on_host: Option<Slot>,
+    /// Who is told when a step loads a filter that hands calls over.
+    pub(crate) seccomp_listener: Option<Listener>,
     /// Whether a step opens a pty.
     pub(crate) console: bool,
     /// Whether the init clones itself once more.

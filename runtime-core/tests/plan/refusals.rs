@@ -467,6 +467,12 @@ fn mappings_and_filter() -> Vec<Row> {
             json!(["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]),
             "/linux/seccomp/flags/0",
         ),
+        itself("/linux/seccomp/listenerMetadata", json!("for nobody")),
+        (
+            "/linux/seccomp/syscalls/-",
+            json!({"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}),
+            "/linux/seccomp/listenerPath",
+        ),
         itself("/linux/uidMappings", json!([])),
         itself("/linux/gidMappings", Value::Null),
         (
@@ -494,7 +500,6 @@ fn mappings_and_filter() -> Vec<Row> {
 }
 
 fn unsupported() -> Vec<Row> {
-    let notify = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]});
     let mapped_tmpfs = json!({"destination": "/a", "type": "tmpfs", "uidMappings": mapping(1), "gidMappings": mapping(1)});
     vec![
         itself("/process/apparmorProfile", json!("web")),
@@ -506,7 +511,6 @@ fn unsupported() -> Vec<Row> {
             json!({"domain": "LINUX", "flags": ["X"]}),
             "/linux/personality/flags",
         ),
-        itself("/linux/seccomp", notify),
         (
             "/mounts/-",
             json!({"destination": "/a", "type": "tmpfs", "options": ["idmap"]}),

@@ -15,7 +15,7 @@ mod process;
 mod root;
 mod sys;
 
-use runtime_init::{Fault, Header, Operation, Slot, Step};
+use runtime_init::{Fault, Header, Operation, SECCOMP_NEW_LISTENER, Slot, Step};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
@@ -285,7 +285,7 @@ impl Interpreter {
             Step::SetNoNewPrivileges => rustix::thread::set_no_new_privs(true).during(Whole),
             Step::FindProgram { candidates } => self.find_program(candidates),
             Step::AwaitStart { listener } => self.await_start(listener),
-            Step::LoadSeccomp { flags, program } => self.load_seccomp(flags, program.0),
+            Step::LoadSeccomp { flags, program } => self.load_seccomp(index, flags, program.0),
             Step::Execute => self.exec(),
         }
     }
@@ -355,9 +355,14 @@ impl Interpreter {
     }
 
     /// The filter may refuse what the init still has to do, so that is as little as can be: what else is due is done now.
-    fn load_seccomp(&mut self, flags: u32, program: &[u8]) -> Outcome {
+    fn load_seccomp(&mut self, index: u32, flags: u32, program: &[u8]) -> Outcome {
         self.close_on_exec()?;
-        sys::load_seccomp(flags, program).during(Operation::Whole)
+        if flags & SECCOMP_NEW_LISTENER == 0 {
+            sys::seccomp::load(flags, program)
+        } else {
+            let socket = self.control.as_fd();
+            sys::seccomp::load_with_listener(flags, program, socket, index)
+        }
     }
 
     fn close_on_exec(&mut self) -> Outcome {

@@ -4,7 +4,9 @@
 
 mod memory;
 mod scheduling;
+pub(crate) mod seccomp;
 mod start;
+mod thread;
 
 use core::arch::asm;
 use core::ffi::CStr;
@@ -32,6 +34,7 @@ mod number {
     pub(super) const IOCTL: usize = 16;
     pub(super) const CLONE: usize = 56;
     pub(super) const EXECVE: usize = 59;
+    pub(super) const EXIT: usize = 60;
     pub(super) const GETCWD: usize = 79;
     pub(super) const SETGROUPS: usize = 116;
     pub(super) const SETRESUID: usize = 117;
@@ -49,6 +52,7 @@ mod number {
 mod number {
     pub(super) const GETCWD: usize = 17;
     pub(super) const IOCTL: usize = 29;
+    pub(super) const EXIT: usize = 93;
     pub(super) const EXIT_GROUP: usize = 94;
     pub(super) const UNSHARE: usize = 97;
     pub(super) const RT_SIGACTION: usize = 134;
@@ -76,7 +80,6 @@ const PR_SET_DUMPABLE: usize = 4;
 const PR_CAPBSET_DROP: usize = 24;
 const PR_CAP_AMBIENT: usize = 47;
 const PR_CAP_AMBIENT_RAISE: usize = 2;
-const SECCOMP_SET_MODE_FILTER: usize = 1;
 const SIG_SETMASK: usize = 2;
 const LAST_SIGNAL: usize = 64;
 /// The size of the kernel's sigset_t in bytes.
@@ -279,30 +282,6 @@ pub(crate) fn new_keyring(name: &CStr, permissions: u32) -> Result<(), Errno> {
         )
         .map(drop),
     }
-}
-
-pub(crate) fn load_seccomp(flags: u32, program: &[u8]) -> Result<(), Errno> {
-    /// `struct sock_fprog`.
-    #[repr(C)]
-    struct Program {
-        length: u16,
-        filter: *const u8,
-    }
-    const INSTRUCTION_SIZE: usize = 8;
-    let length = u16::try_from(program.len() / INSTRUCTION_SIZE).map_err(|_| Errno::TOOBIG)?;
-    let program = Program {
-        length,
-        filter: program.as_ptr(),
-    };
-    let arguments = [
-        SECCOMP_SET_MODE_FILTER,
-        flags as usize,
-        &raw const program as usize,
-        0,
-        0,
-    ];
-    // SAFETY: the program has as many instructions as it says; the kernel copies them.
-    unsafe { syscall(number::SECCOMP, arguments) }.map(drop)
 }
 
 /// What mount_setattr(2) changes.
