@@ -29,6 +29,7 @@
 //! Names are the specification's: *bundle*, *rootfs*, *hook*, *maskedPaths*. The *init* is the container's first process
 //! until the user's program replaces it; a *tenant* is a process that `exec` puts beside it.
 
+mod annotations;
 mod builder;
 mod bundle;
 mod capabilities;

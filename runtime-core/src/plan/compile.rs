@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::facts::HostFacts;
 use crate::namespaces::NEWUSER;
 use crate::{
-    capabilities, console, devices, hooks, mounts, namespaces, paths, personality, process,
-    rlimits, spec_version, sysctl, unsupported, uts,
+    annotations, capabilities, console, devices, hooks, mounts, namespaces, paths, personality,
+    process, rlimits, spec_version, sysctl, unsupported, uts,
 };
 
 /// Compiles a configuration for a host, with the defaults of [`Options`].
@@ -29,6 +29,7 @@ pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan> {
 /// As for [`compile`].
 pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result<Plan> {
     spec_version::check(spec)?;
+    annotations::check(spec)?;
     unsupported::check(spec)?;
     hooks::check(spec)?;
     let process = spec
