@@ -121,6 +121,11 @@ fn mounts() -> Value {
 }
 
 impl Config {
+    /// Says with which version of the specification the bundle complies: what a later version has is unknown to it.
+    pub fn version(&mut self, version: &str) -> &mut Self {
+        self.set("/ociVersion", json!(version))
+    }
+
     /// Sets the value at a JSON pointer; objects on the way are made.
     pub fn set(&mut self, pointer: &str, value: Value) -> &mut Self {
         let mut place = &mut self.0;

@@ -309,7 +309,7 @@ impl Drop for Container {
         let deleted = process::run(self.subcommand(["delete", "--force"]).arg(&self.id));
         let leftovers = self.leftovers();
         self.clear();
-        if !thread::panicking() {
+        if !leftovers::tell(&leftovers) && !thread::panicking() {
             assert_eq!(
                 deleted.code(),
                 0,

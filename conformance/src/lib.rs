@@ -5,6 +5,9 @@
 //! [`runtime`]. What the harness asserts by itself, at the end of each case, is that nothing of the container is left:
 //! no mount, cgroup, process or state directory; see [`leftovers`].
 //!
+//! Two things use it: the tests in `tests/`, most of them about bareboat in runc's place, and the program `conformance`,
+//! which puts any runtime to the [clauses](cases) of the specification one by one.
+//!
 //! It does not mock, and it does not know how a runtime works: it uses runc's command line, and config.json.
 
 #![allow(
@@ -15,6 +18,7 @@
 )]
 
 pub mod agent;
+pub mod cases;
 pub mod cgroup;
 pub mod config;
 pub mod console;
@@ -25,6 +29,7 @@ pub mod process;
 pub mod report;
 pub mod rootfs;
 pub mod runtime;
+pub mod suite;
 pub mod sys;
 
 pub use agent::Agent;

@@ -1,9 +1,12 @@
 //! Finds the runtime that is put to the test, and says which one it is.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+
+use serde_json::Value;
 
 use crate::process;
 
@@ -16,12 +19,22 @@ pub struct Runtime {
     pub name: String,
     /// The version's first three numbers.
     pub version: [u32; 3],
+    /// The version of the specification that it implements: of its `features` the greatest, or what `--version` says.
+    pub specification: [u32; 3],
+    /// What `features` prints, if it has that command.
+    pub features: Option<Value>,
 }
+
+static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 
 /// The runtime that `RUNTIME` names, or the workspace's own. There is always one: a suite without it must not pass.
 pub fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| identify(find()))
+    RUNTIME.get_or_init(|| identify(find(env::var_os("RUNTIME"))))
+}
+
+/// Puts this program to the test, whatever `RUNTIME` says. To be called before anything asks for the [`runtime`].
+pub fn choose(program: OsString) -> &'static Runtime {
+    RUNTIME.get_or_init(|| identify(find(Some(program))))
 }
 
 impl Runtime {
@@ -63,24 +76,41 @@ fn identify(path: PathBuf) -> Runtime {
         .expect("--version prints the runtime's name")
         .to_owned();
     let number = words
+        .clone()
         .find(|word| word.starts_with(|first: char| first.is_ascii_digit()))
         .unwrap_or("0");
+    let spec = words.skip_while(|word| *word != "spec:").nth(1);
+    let features = features(&path);
+    let greatest = features
+        .as_ref()
+        .and_then(|all| all["ociVersionMax"].as_str());
     Runtime {
-        path,
         name,
         version: numbers(number),
+        specification: greatest.or(spec).map_or([1, 0, 0], numbers),
+        features,
+        path,
     }
 }
 
-fn numbers(version: &str) -> [u32; 3] {
+fn features(path: &Path) -> Option<Value> {
+    let finished = process::run(Command::new(path).arg("features"));
+    serde_json::from_str(&finished.stdout)
+        .ok()
+        .filter(Value::is_object)
+}
+
+/// The first three numbers of a version.
+#[must_use]
+pub fn numbers(version: &str) -> [u32; 3] {
     let mut numbers = version
         .split(|other: char| !other.is_ascii_digit())
         .map(|part| part.parse().unwrap_or(0));
     std::array::from_fn(|_| numbers.next().unwrap_or(0))
 }
 
-fn find() -> PathBuf {
-    let Some(named) = env::var_os("RUNTIME").filter(|named| !named.is_empty()) else {
+fn find(named: Option<OsString>) -> PathBuf {
+    let Some(named) = named.filter(|named| !named.is_empty()) else {
         return own();
     };
     let search = env::var_os("PATH").unwrap_or_default();
@@ -94,7 +124,7 @@ fn find() -> PathBuf {
     candidates
         .iter()
         .find_map(|candidate| candidate.canonicalize().ok())
-        .unwrap_or_else(|| panic!("RUNTIME={}: there is no such program", named.display()))
+        .unwrap_or_else(|| panic!("{}: there is no such program", named.display()))
 }
 
 /// The newer of the workspace's release and debug builds; builds one, with the profile of the tests, if there is none.

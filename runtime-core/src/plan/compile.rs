@@ -8,9 +8,9 @@ use crate::error::{Error, Result};
 use crate::facts::HostFacts;
 use crate::namespaces::NEWUSER;
 use crate::{
-    apparmor, capabilities, console, devices, hooks, intel_rdt, io_priority, memory_policy, mounts,
-    namespaces, net_devices, paths, personality, process, rlimits, scheduler, selinux,
-    spec_version, sysctl, uts,
+    annotations, apparmor, capabilities, console, devices, hooks, intel_rdt, io_priority,
+    memory_policy, mounts, namespaces, net_devices, paths, personality, process, rlimits,
+    scheduler, selinux, spec_version, sysctl, uts,
 };
 
 /// Compiles a configuration for a host, with the defaults of [`Options`].
@@ -30,6 +30,7 @@ pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan> {
 /// As for [`compile`].
 pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result<Plan> {
     spec_version::check(spec)?;
+    annotations::check(spec)?;
     hooks::check(spec)?;
     let process = spec.process().as_ref();
     let mut builder = Builder::new(spec, facts, options);

@@ -70,6 +70,9 @@ fn weight_of_device(
     device: &LinuxWeightDevice,
 ) -> Result<(), CgroupError> {
     let name = device_number(pointer, device.major(), device.minor())?;
+    if device.weight().is_none() && device.leaf_weight().is_none() {
+        return refuse(pointer, "neither a weight nor a leafWeight is given");
+    }
     if let Some(weight) = set(device.weight()) {
         write_weight(plan, &format!("{pointer}/weight"), Some(&name), weight)?;
     }

@@ -208,6 +208,8 @@ fn block_io_limits_are_written_as_each_version_takes_them() {
             "io.max 8:16 wiops=max blockIO/throttleWriteIOPSDevice/0",
         ]
     );
+    let nothing = json!({"blockIO": {"weightDevice": [{"major": 8, "minor": 0}]}});
+    assert_eq!(refusal(&v1(), nothing).0, "blockIO/weightDevice/0");
     assert_eq!(
         refusal(&v2(), json!({"blockIO": {"leafWeight": 10}})).0,
         "blockIO/leafWeight"
