@@ -180,8 +180,8 @@ impl Container {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidState`] unless it is created, [`ErrorKind::InvalidConfig`] when the configuration has no
-    /// process, both of which change nothing; [`ErrorKind::Hook`] when a startContainer hook fails,
-    /// [`ErrorKind::Program`] when the kernel cannot execute the program. The last two stop the container.
+    /// process, both of which change nothing; [`ErrorKind::Hook`] when a startContainer or poststart hook fails, which
+    /// destroys the container; [`ErrorKind::Program`] when the kernel cannot execute the program, which stops it.
     pub fn start(&self) -> Result<()> {
         let directory = Directory::open(&self.root, self.id())?;
         let container = Container::load(&self.root, self.id())?;
@@ -211,8 +211,18 @@ impl Container {
         if started.is_err() {
             let _ = container.signal_init(libc::SIGKILL);
         }
-        started.map_err(|error| error.context(format_args!("start {}", self.id())))?;
-        self.run_poststart_hooks()
+        let started = started
+            .map_err(|error| error.context(format_args!("start {}", self.id())))
+            .and_then(|()| container.run_poststart_hooks());
+        // A hook that fails ends the container's life (runtime.md, "Lifecycle"); a program that cannot be executed has
+        // only stopped it.
+        if let Err(error) = &started
+            && error.kind() == ErrorKind::Hook
+            && let Err(left) = container.destroy(&directory, Status::Running, true)
+        {
+            tracing::warn!("{left}");
+        }
+        started
     }
 
     fn go(&self, directory: &Directory) -> Result<()> {
@@ -267,7 +277,6 @@ impl Container {
             return Ok(());
         }
         let (facts, pidfd) = (HostFacts::read()?, self.pidfd()?);
-        let state = state_json(&self.record, Status::Created, self.pid())?;
         let place = Place {
             spec: &spec,
             facts: &facts,
@@ -275,6 +284,7 @@ impl Container {
             pidfd: pidfd.as_fd(),
             directory: directory.path(),
         };
+        let state = place.state(self.pid().unwrap_or_default())?;
         hooks::of(&spec, Kind::StartContainer).try_for_each(|hook| place.run(&hook, &state))
     }
 
@@ -432,31 +442,35 @@ impl Container {
             );
             return Err(Error::new(ErrorKind::InvalidState, problem));
         }
-        container
-            .end_all(status, force)
+        container.destroy(&directory, status, force)
+    }
+
+    /// Takes back what `create` made, whose directory this is, and runs the poststop hooks.
+    fn destroy(&self, directory: &Directory, status: Status, force: bool) -> Result<()> {
+        self.end_all(status, force)
             .map_err(|error| error.context(format_args!("delete {}", self.id())))?;
-        if let Some(cgroup) = &container.record.cgroup {
+        if let Some(cgroup) = &self.record.cgroup {
             cgroup.remove().map_err(cgroup_error)?;
         }
-        if let Some(cgroup) = &container.record.intended_cgroup
+        if let Some(cgroup) = &self.record.intended_cgroup
             && let Err(cause) = cgroup.remove()
         {
             tracing::warn!("{cause}");
         }
-        if let Some(group) = &container.record.intel_rdt {
+        if let Some(group) = &self.record.intel_rdt {
             group.remove()?;
         }
-        if let Some(mount) = container.record.root_mount {
-            let rootfs = container.rootfs();
+        if let Some(mount) = self.record.root_mount {
+            let rootfs = self.rootfs();
             mount
                 .unmount(rootfs)
                 .host(|| format!("unmount {}", rootfs.display()))?;
         }
         // The copy of the configuration goes with the directory.
-        let spec = container.spec_with_later_hooks();
+        let spec = self.spec_with_later_hooks();
         directory.remove()?;
         match spec {
-            Ok(Some(spec)) => container.run_poststop_hooks(&spec),
+            Ok(Some(spec)) => self.run_poststop_hooks(&spec),
             _ => Ok(()),
         }
     }

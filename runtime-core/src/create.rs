@@ -421,7 +421,12 @@ impl Creation<'_> {
             pidfd: init.pidfd(),
             directory: self.directory.path(),
         };
-        hooks::of(spec, Kind::CreateContainer).try_for_each(|hook| place.run(&hook, &state))
+        let mut inside = hooks::of(spec, Kind::CreateContainer).peekable();
+        if inside.peek().is_none() {
+            return Ok(());
+        }
+        let state = place.state(init.pid())?;
+        inside.try_for_each(|hook| place.run(&hook, &state))
     }
 
     /// All is done that can fail for the configuration's sake: limits, state, pid file.

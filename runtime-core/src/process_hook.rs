@@ -14,7 +14,7 @@ use crate::hooks::{Hook, Streams};
 use crate::launch::{Handover, Init, Progress};
 use crate::plan::Options;
 use crate::state::Record;
-use crate::status::{Status, state};
+use crate::status::{Status, state, state_json};
 use crate::{plan, seccomp, sources, sys};
 
 /// The container in which hooks run.
@@ -28,6 +28,18 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// The container's state as a hook in its namespaces is told of it: with the pid that its init has there (runtime.md,
+    /// "State").
+    pub(crate) fn state(&self, pid: i32) -> Result<Vec<u8>> {
+        let status = procfs::process::Process::new(pid).and_then(|process| process.status());
+        let inside = status
+            .map_err(std::io::Error::other)
+            .host(|| format!("read the status of process {pid}"))?
+            .nspid
+            .and_then(|pids| pids.last().copied());
+        state_json(self.record, Status::Created, Some(inside.unwrap_or(pid)))
+    }
+
     /// Runs the hook there, with the container's state on its standard input.
     pub(crate) fn run(&self, hook: &Hook<'_>, state: &[u8]) -> Result<()> {
         let run = self.run_to_end(hook, state);

@@ -39,6 +39,11 @@ impl CgroupPlan {
         let mut made = Made::default();
         match self.execute(&mut made) {
             Ok(directories) => Ok(Cgroup {
+                existed: directories
+                    .iter()
+                    .filter(|directory| !made.leaves.contains(&directory.path))
+                    .map(|directory| directory.path.clone())
+                    .collect(),
                 directories,
                 made_parents: made.parents,
             }),

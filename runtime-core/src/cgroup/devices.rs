@@ -167,11 +167,10 @@ impl Rules {
         pointer: &str,
         rule: &LinuxDeviceCgroup,
     ) -> Result<(), CgroupError> {
-        let Some(access) = Access::parse(rule.access().as_deref().unwrap_or_default()) else {
-            let problem = format!(
-                "{:?} is not made of r, w and m",
-                rule.access().as_deref().unwrap_or_default()
-            );
+        // An entry without access is about all of it, as for crun: config-linux.md has it OPTIONAL, and says no more.
+        let asked = rule.access().as_deref().unwrap_or("rwm");
+        let Some(access) = Access::parse(asked) else {
+            let problem = format!("{asked:?} is not made of r, w and m");
             return Err(CgroupError::refused(format!("{pointer}/access"), problem));
         };
         let kind = match rule.typ().unwrap_or(LinuxDeviceType::A) {

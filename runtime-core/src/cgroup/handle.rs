@@ -14,6 +14,8 @@ use super::plan::{Directory, Version};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cgroup {
     pub(super) directories: Vec<Directory>,
+    /// Those of them that were there before: they are not the container's to remove (runtime.md, "Delete").
+    pub(super) existed: Vec<PathBuf>,
     /// Parents of them that were made with them.
     #[serde(skip)]
     pub(super) made_parents: Vec<PathBuf>,

@@ -203,6 +203,11 @@ impl CgroupPlan {
     pub fn intended(&self) -> super::Cgroup {
         super::Cgroup {
             directories: self.directories().cloned().collect(),
+            existed: self
+                .directories()
+                .filter(|directory| directory.path.exists())
+                .map(|directory| directory.path.clone())
+                .collect(),
             made_parents: Vec::new(),
         }
     }

@@ -19,7 +19,8 @@ const SHORTEST_WAIT: Duration = Duration::from_micros(100);
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 impl Cgroup {
-    /// Removes it, and the cgroups below it. Parents stay. What is gone already is no error.
+    /// Removes it, and the cgroups below it. Parents stay, and so does what was there before the container; the cgroups that
+    /// are in that go. What is gone already is no error.
     ///
     /// # Errors
     ///
@@ -30,7 +31,13 @@ impl Cgroup {
         let results: Vec<_> = self
             .directories
             .iter()
-            .map(|directory| remove_tree(&directory.path, deadline))
+            .map(|directory| {
+                let remove = match self.existed.contains(&directory.path) {
+                    true => remove_descendants,
+                    false => remove_with_descendants,
+                };
+                remove_in_time(&directory.path, deadline, remove)
+            })
             .collect();
         results.into_iter().collect()
     }
@@ -47,14 +54,15 @@ impl Cgroup {
     }
 }
 
-fn remove_tree(path: &Path, deadline: Instant) -> Result<(), CgroupError> {
+/// Tries again as long as the kernel says that somebody is there.
+fn remove_in_time(
+    path: &Path,
+    deadline: Instant,
+    remove: impl Fn(&Path) -> rustix::io::Result<()>,
+) -> Result<(), CgroupError> {
     let mut wait = SHORTEST_WAIT;
     loop {
-        let errno = match remove_directory(path) {
-            Ok(()) => return Ok(()),
-            Err(errno) => remove_descendants(path).err().unwrap_or(errno),
-        };
-        let Err(errno) = remove_directory(path).map_err(|_| errno) else {
+        let Err(errno) = remove(path) else {
             return Ok(());
         };
         if errno != Errno::BUSY || Instant::now() > deadline {
@@ -63,6 +71,15 @@ fn remove_tree(path: &Path, deadline: Instant) -> Result<(), CgroupError> {
         sleep(wait);
         wait = (wait * 2).min(LONGEST_WAIT);
     }
+}
+
+/// Most have none below, and no look is taken for them.
+fn remove_with_descendants(path: &Path) -> rustix::io::Result<()> {
+    if let Err(errno) = remove_directory(path) {
+        let below = remove_descendants(path);
+        return remove_directory(path).map_err(|_| below.err().unwrap_or(errno));
+    }
+    Ok(())
 }
 
 fn remove_descendants(path: &Path) -> rustix::io::Result<()> {

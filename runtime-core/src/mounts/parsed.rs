@@ -96,6 +96,13 @@ impl Parsed {
                     (set, clear),
                 );
             }
+            Effect::NoLonger(mode) => {
+                self.has_attributes = true;
+                if attributes.set & options::ATIME == mode {
+                    attributes.set &= !options::ATIME;
+                    attributes.clear &= !options::ATIME;
+                }
+            }
             Effect::Propagation(flags) => self.propagation.push(flags),
             Effect::Bind(recursive) => self.kind = Kind::Bind { recursive },
             Effect::Superblock(flag) => self.superblock.push(flag),
@@ -185,6 +192,14 @@ mod tests {
         let others = options::RDONLY | options::NODEV | options::NOEXEC;
         assert_eq!(attributes.clear & others, others);
         assert_eq!(attributes.clear & options::NOSUID, 0);
+    }
+
+    #[test]
+    fn an_access_time_that_is_taken_back_is_none() {
+        assert_eq!(bound(&["bind", "noatime", "atime"]).set, 0);
+        assert_eq!(bound(&["bind", "strictatime", "nostrictatime"]).set, 0);
+        let others = bound(&["bind", "noatime", "nostrictatime"]).set;
+        assert_eq!(others, bound(&["bind", "noatime"]).set);
     }
 
     #[test]

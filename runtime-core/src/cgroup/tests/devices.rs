@@ -57,6 +57,16 @@ fn a_container_without_rules_may_use_the_default_devices_alone() {
 }
 
 #[test]
+fn a_rule_without_access_is_about_all_of_it() {
+    let writes = device_writes(json!([
+        {"allow": false},
+        {"allow": true, "type": "c", "major": 7, "minor": 1},
+    ]));
+    let expected = "devices.allow c 7:1 rwm /linux/resources/devices/1";
+    assert!(writes.iter().any(|write| write == expected), "{writes:#?}");
+}
+
+#[test]
 fn wrong_device_rules_are_refused_where_they_are() {
     let rule = |rule: Value| {
         refusal(
@@ -67,10 +77,6 @@ fn wrong_device_rules_are_refused_where_they_are() {
     };
     assert_eq!(
         rule(json!({"allow": true, "type": "c", "access": ""})),
-        "devices/1/access"
-    );
-    assert_eq!(
-        rule(json!({"allow": true, "type": "c"})),
         "devices/1/access"
     );
     assert_eq!(
