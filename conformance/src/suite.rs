@@ -199,7 +199,10 @@ fn remember(info: &PanicHookInfo<'_>) {
     let place = info.location().map_or_else(String::new, |location| {
         format!("{}:{}: ", location.file(), location.line())
     });
-    let message = info.payload_as_str().unwrap_or("panicked");
+    let payload = info.payload();
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let message = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    let message = message.unwrap_or("panicked");
     PANIC.with_borrow_mut(|kept| {
         kept.get_or_insert_with(|| format!("{place}{message}"));
     });

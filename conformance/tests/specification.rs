@@ -9,11 +9,11 @@ use conformance::suite::{self, Outcome};
 /// Where bareboat does as runc does and not as the specification says, because engines rely on it.
 const DEPARTURES: [(&str, &str); 6] = [
     (
-        "runtime::delete_of_a_created_container_is_an_error_and_has_no_effect",
+        "operations::delete_of_a_created_container_is_an_error_and_has_no_effect",
         "runc's delete ends a container that is created, and engines call it for one that they never started",
     ),
     (
-        "runtime::delete_leaves_a_cgroup_that_was_there_before",
+        "operations::delete_leaves_a_cgroup_that_was_there_before",
         "runc removes the container's cgroup whoever made it; none would be left to remove it after an engine's crash",
     ),
     (
