@@ -1,6 +1,7 @@
 # make demo      shows a container that is isolated
 # make test      installs what the tests need (Debian packages, as root) and runs all of them
 # make build     target/release/bareboat, one static file
+# make vm        runs the black-box tests in a virtual machine with cgroup version 2, systemd and AppArmor
 # make install   puts it under $(DESTDIR)$(PREFIX)/bin
 # make bench     start-up times, against the other runtimes that are installed
 
@@ -11,9 +12,9 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 RUNTIME ?= $(TARGET)/release/bareboat
 
 TOOLS := gcc libc6-dev
-TEST_PACKAGES := $(TOOLS) busybox-static libseccomp-dev pkg-config procps python3 runc
+TEST_PACKAGES := $(TOOLS) busybox-static iproute2 libseccomp-dev pkg-config procps python3 runc
 
-.PHONY: build demo test check unit engines install bench clean
+.PHONY: build demo test check unit engines runtime-tools vm install bench clean
 
 build:
 	.ci/install $(TOOLS)
@@ -23,7 +24,7 @@ demo: build
 	.ci/install busybox-static
 	conformance/bundle/demo $(RUNTIME) target/demo
 
-test: check unit engines
+test: check unit engines runtime-tools
 
 check:
 	.ci/install $(TEST_PACKAGES)
@@ -39,6 +40,15 @@ unit: build
 engines: build
 	.ci/install $(TEST_PACKAGES)
 	conformance/engines/run --runtime $(RUNTIME)
+
+# OCI's own validation suite, with Debian's runc beside it.
+runtime-tools: build
+	.ci/install runc
+	conformance/runtime-tools/run --compare runc --runtime $(RUNTIME)
+
+vm: build
+	.ci/install $(TEST_PACKAGES)
+	conformance/vm/run --runtime $(RUNTIME) --suite
 
 install: build
 	install -D -m 755 $(TARGET)/release/bareboat $(DESTDIR)$(PREFIX)/bin/bareboat

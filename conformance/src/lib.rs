@@ -17,6 +17,7 @@
     reason = "this is the body of tests: a panic is how a case fails"
 )]
 
+pub mod agent;
 pub mod cases;
 pub mod cgroup;
 pub mod config;
@@ -31,6 +32,7 @@ pub mod runtime;
 pub mod suite;
 pub mod sys;
 
+pub use agent::Agent;
 pub use config::Config;
 pub use container::Container;
 pub use process::Finished;

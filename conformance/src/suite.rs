@@ -200,9 +200,11 @@ fn remember(info: &PanicHookInfo<'_>) {
         format!("{}:{}: ", location.file(), location.line())
     });
     let payload = info.payload();
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    let message = text.or_else(|| payload.downcast_ref::<&str>().copied());
-    let message = message.unwrap_or("panicked");
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("panicked");
     PANIC.with_borrow_mut(|kept| {
         kept.get_or_insert_with(|| format!("{place}{message}"));
     });

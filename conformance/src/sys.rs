@@ -2,9 +2,12 @@
 
 #![allow(unsafe_code, reason = "the one module that may")]
 
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 /// Makes the calling process the one that inherits orphans below it: prctl(2), `PR_SET_CHILD_SUBREAPER`.
@@ -52,6 +55,38 @@ pub fn set_window_size(terminal: BorrowedFd<'_>, columns: u16, rows: u16) -> io:
     check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &size) })
 }
 
+/// Sets an extended attribute: setxattr(2).
+pub fn set_xattr(path: &Path, name: &CStr, value: &[u8]) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: two C strings, and as many bytes as are announced.
+    check(unsafe {
+        libc::setxattr(
+            path.as_ptr(),
+            name.as_ptr(),
+            value.as_ptr().cast(),
+            value.len(),
+            0,
+        )
+    })
+}
+
+/// An extended attribute of up to 256 bytes: getxattr(2).
+pub fn xattr(path: &Path, name: &CStr) -> io::Result<Vec<u8>> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut value = vec![0u8; 256];
+    // SAFETY: two C strings, and room for as many bytes as are announced.
+    let length = unsafe {
+        libc::getxattr(
+            path.as_ptr(),
+            name.as_ptr(),
+            value.as_mut_ptr().cast(),
+            value.len(),
+        )
+    };
+    value.truncate(usize::try_from(length).map_err(|_| io::Error::last_os_error())?);
+    Ok(value)
+}
+
 /// Owns the descriptors that a peer sent over a socket.
 pub fn own(received: RawFd) -> OwnedFd {
     // SAFETY: recvmsg(2) made the descriptor for this process a moment ago, and nothing else knows its number.
@@ -87,6 +122,16 @@ pub fn own_session(command: &mut Command) {
     unsafe { command.pre_exec(act) };
 }
 
+/// Starts the command with these supplementary groups.
+pub fn set_groups(command: &mut Command, groups: Vec<libc::gid_t>) {
+    let act = move || {
+        // SAFETY: the list has as many groups as it says.
+        check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })
+    };
+    // SAFETY: the closure makes one async-signal-safe call and does not allocate.
+    unsafe { command.pre_exec(act) };
+}
+
 /// Starts the command with the signals blocked and ignored that a careless caller may leave so.
 pub fn block_and_ignore(command: &mut Command, blocked: i32, ignored: i32) {
     let act = move || {
@@ -106,6 +151,73 @@ pub fn block_and_ignore(command: &mut Command, blocked: i32, ignored: i32) {
     };
     // SAFETY: the closure makes async-signal-safe calls only and does not allocate.
     unsafe { command.pre_exec(act) };
+}
+
+/// A system call that waits for a seccomp agent's answer.
+#[derive(Clone, Copy, Debug)]
+pub struct PendingCall {
+    id: u64,
+    /// Its number.
+    pub number: i64,
+}
+
+/// The next call that a seccomp listener is asked about; none when no process is left under its filter
+/// (seccomp_unotify(2), `SECCOMP_IOCTL_NOTIF_RECV`).
+pub fn next_call(listener: BorrowedFd<'_>) -> Option<PendingCall> {
+    loop {
+        let mut poll = libc::pollfd {
+            fd: listener.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one pollfd that lives through the call.
+        check(unsafe { libc::poll(&mut poll, 1, -1) }).ok()?;
+        if poll.revents & libc::POLLIN == 0 {
+            return None;
+        }
+        // SAFETY: the kernel wants the structure zeroed; integers all of it.
+        let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+        // SAFETY: the request takes a seccomp_notif that lives through the call.
+        let received = check(unsafe {
+            libc::ioctl(
+                listener.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_RECV,
+                &mut call,
+            )
+        });
+        // ENOENT: whoever made it was killed meanwhile.
+        if received.is_ok() {
+            return Some(PendingCall {
+                id: call.id,
+                number: i64::from(call.data.nr),
+            });
+        }
+    }
+}
+
+/// Answers a call (`SECCOMP_IOCTL_NOTIF_SEND`); one whose maker is gone needs no answer.
+pub fn answer_call(
+    listener: BorrowedFd<'_>,
+    call: &PendingCall,
+    value: i64,
+    errno: i32,
+    go_on: bool,
+) {
+    const CONTINUE: u32 = 1;
+    let answer = libc::seccomp_notif_resp {
+        id: call.id,
+        val: value,
+        error: -errno,
+        flags: if go_on { CONTINUE } else { 0 },
+    };
+    // SAFETY: the request takes a seccomp_notif_resp that lives through the call.
+    let _ = unsafe {
+        libc::ioctl(
+            listener.as_raw_fd(),
+            libc::SECCOMP_IOCTL_NOTIF_SEND,
+            &answer,
+        )
+    };
 }
 
 fn check(result: i32) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::fs;
 use conformance::cgroup::{self, existing, is_v1, read};
 use conformance::container::output_of;
 use conformance::process::run;
+use conformance::runtime::runtime;
 use conformance::{Config, Container};
 use serde_json::json;
 
@@ -220,6 +221,20 @@ fn a_pids_limit_of_minus_one_is_none() {
     );
 }
 
+#[test]
+fn a_pids_section_without_a_limit_limits_nothing() {
+    if runtime().predates("runc", [1, 4, 0], "an absent pids.limit") {
+        return;
+    }
+    let container = running(|config| {
+        config.set("/linux/resources/pids", json!({}));
+    });
+    assert_eq!(
+        read(&container.cgroup, "pids", "pids.max", "pids.max"),
+        "max"
+    );
+}
+
 /// Whether a device with this number can be opened in a container with these rules.
 fn opens(rules: serde_json::Value) -> bool {
     let text = output_of("cat /dev/own 2>&1 | head -c 200", |config| {
@@ -250,6 +265,41 @@ fn device_rules_hold_in_their_order() {
 }
 
 #[test]
+fn device_rules_are_listed_in_their_order() {
+    if !is_v1("devices") || runtime().departs("runc", "sorts the rules") {
+        return;
+    }
+    let container = running(|config| {
+        let rules = json!([
+            {"allow": false, "access": "rwm"},
+            {"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rwm"},
+            {"allow": true, "type": "b", "major": 8, "minor": 20, "access": "rw"},
+        ]);
+        config.set("/linux/resources/devices", rules);
+    });
+    let listed = read(&container.cgroup, "devices", "devices.list", "");
+    let first: Vec<_> = listed.lines().take(2).collect();
+    assert_eq!(first, ["c 10:229 rwm", "b 8:20 rw"], "{listed}");
+}
+
+#[test]
+fn tcps_buffers_are_limited() {
+    if !is_v1("memory") || runtime().departs("runc", "ignores kernelTCP") {
+        return;
+    }
+    let container = running(|config| {
+        config.set("/linux/resources/memory", json!({"kernelTCP": 1 << 20}));
+    });
+    let limit = read(
+        &container.cgroup,
+        "memory",
+        "memory.kmem.tcp.limit_in_bytes",
+        "",
+    );
+    assert_eq!(limit, "1048576");
+}
+
+#[test]
 fn the_default_devices_are_allowed_whatever_the_rules_say() {
     let script = "for d in null zero full random urandom tty; do
         head -c 1 /dev/$d 2>&1 >/dev/null | grep 'not permitted'; done; echo done";
@@ -276,7 +326,11 @@ fn the_container_sees_its_own_cgroup_read_only() {
     } else {
         "/sys/fs/cgroup/cgroup.procs"
     };
-    for namespace in [false, true] {
+    // Version 2 is mounted as it is: without a namespace the mount shows the root of the hierarchy.
+    for namespace in [false, true]
+        .into_iter()
+        .filter(|&namespace| namespace || is_v1("pids"))
+    {
         let text = output_of(
             &format!("head -1 {file}; (echo 1 > {file}) 2>&1 | grep -c 'Read-only'"),
             |config| {
@@ -304,6 +358,7 @@ fn cgroups_that_the_container_made_are_removed_with_it() {
             .find(|mount| mount["type"] == "cgroup")
             .unwrap();
         cgroup["options"] = json!(["nosuid", "noexec", "nodev", "rw"]);
+        config.namespace("cgroup", None);
     });
     let _ = container.run().ok();
     container.assert_nothing_left();

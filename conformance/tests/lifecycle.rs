@@ -34,6 +34,28 @@ fn create_does_not_run_the_program_and_start_does() {
 }
 
 #[test]
+fn without_a_process_a_container_is_created_and_not_started() {
+    if runtime().departs("runc", "creates no container without a process") {
+        return;
+    }
+    let container = Container::new(|config| {
+        config.remove("/process");
+    });
+    let _ = container.create().ok();
+    let _ = container
+        .start()
+        .refused(&["/process: the configuration has no process to start"]);
+    assert_eq!(container.status(), "created");
+    let _ = container.delete().ok();
+    container.assert_nothing_left();
+
+    let _ = container
+        .run()
+        .refused(&["/process: the configuration has no process to start"]);
+    container.assert_nothing_left();
+}
+
+#[test]
 fn a_container_is_created_then_running_then_stopped_then_unknown() {
     let container = Container::new(waits);
     let _ = container.create().ok();

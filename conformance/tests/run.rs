@@ -241,6 +241,8 @@ fn containers_of_one_state_root_do_not_disturb_each_other() {
     let container = Container::new(|config| {
         config.remove("/linux/cgroupsPath").args(&["true"]);
     });
+    // list refuses a root that is not there, and the first run may not have made it by then.
+    std::fs::create_dir(container.state_root()).unwrap();
     let runs: Vec<_> = (0..6)
         .map(|number| {
             let id = format!("{}-{number}", container.id);

@@ -96,8 +96,9 @@ fn different_rules_have_different_errnos() {
 }
 
 #[test]
-fn a_kill_action_kills_the_program() {
+fn a_kill_or_trap_action_ends_a_program_that_handles_no_signal() {
     for action in [
+        "SCMP_ACT_TRAP",
         "SCMP_ACT_KILL",
         "SCMP_ACT_KILL_THREAD",
         "SCMP_ACT_KILL_PROCESS",
@@ -107,6 +108,30 @@ fn a_kill_action_kills_the_program() {
             allowing(config, &[json!({"names": ["getppid"], "action": action})]);
         });
         assert_eq!(container.run().code(), 128 + libc::SIGSYS, "{action}");
+    }
+}
+
+#[test]
+fn a_default_action_is_what_a_call_gets_that_no_rule_is_about() {
+    for (action, expected) in [
+        ("SCMP_ACT_ERRNO", "EACCES"),
+        ("SCMP_ACT_TRACE", "ENOSYS"),
+        ("SCMP_ACT_LOG", "1"),
+        ("SCMP_ACT_ALLOW", "1"),
+    ] {
+        let mut names: Vec<_> = ALLOWED.split_whitespace().collect();
+        names.retain(|name| *name != "getpid");
+        let mut profile = json!({
+            "defaultAction": action,
+            "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}],
+        });
+        if action == "SCMP_ACT_ERRNO" {
+            profile["defaultErrnoRet"] = json!(libc::EACCES);
+        }
+        let seen = call(libc::SYS_getpid, &[], |config| {
+            config.set("/linux/seccomp", profile);
+        });
+        assert_eq!(seen, expected, "{action}");
     }
 }
 
@@ -265,6 +290,24 @@ fn a_profile_works_with_and_without_no_new_privileges() {
 }
 
 #[test]
+fn a_start_container_hook_that_the_filter_kills_is_an_error_that_says_so() {
+    if runtime().predates("runc", [1, 2, 0], "the reason") {
+        return;
+    }
+    let container = Container::new(|config| {
+        // The call is made by the hook's own process: a shell would tell of its child in its status.
+        let hook = json!({"path": "/bin/busybox", "args": ["mkdir", "/dev/shm/foo"]});
+        config.args(&["true"]).push("/hooks/startContainer", hook);
+        let rule = json!({"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL"});
+        allowing(config, &[rule]);
+    });
+    let _ = container
+        .run()
+        .refused(&["startContainer hook", "bad system call"]);
+    container.assert_nothing_left();
+}
+
+#[test]
 fn flags_are_accepted() {
     for flag in [
         "SECCOMP_FILTER_FLAG_LOG",
@@ -307,7 +350,7 @@ fn an_unknown_action_operator_architecture_or_flag_is_refused() {
             config.set(pointer, value);
         });
         let phrases: &[&str] = if runtime().is_bareboat() {
-            &["/linux/seccomp"]
+            &[pointer]
         } else {
             &[]
         };

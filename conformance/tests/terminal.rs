@@ -159,7 +159,7 @@ fn a_console_socket_without_a_terminal_is_refused() {
 #[test]
 fn run_in_the_foreground_is_on_the_callers_terminal() {
     let container = with_terminal(
-        "until stty size 2>/dev/null | grep .; do sleep 0.01; done; read line; echo \"got $line\"; exit 4",
+        "until stty size 2>/dev/null | grep -v '^0 0'; do sleep 0.01; done; read line; echo \"got $line\"; exit 4",
         |_| {},
     );
     let (running, mut terminal) =
@@ -243,7 +243,7 @@ fn exec_in_the_foreground_is_on_the_callers_terminal() {
         &[
             "sh",
             "-c",
-            "until stty size 2>/dev/null | grep .; do sleep 0.01; done; read line; echo \"got $line\"; exit 7",
+            "until stty size 2>/dev/null | grep -v '^0 0'; do sleep 0.01; done; read line; echo \"got $line\"; exit 7",
         ],
     );
     let (running, mut terminal) = spawn_on_terminal(&mut command, 90, 30).unwrap();

@@ -91,7 +91,6 @@ impl Terminal {
         // A program that does not read its input must not keep this one from its signals.
         fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
             .map_err(|errno| set_up(errno.into()))?;
-        leave_newlines_alone(master.as_fd()).map_err(set_up)?;
         if let Some(host) = &mut host {
             host.make_raw()
                 .map_err(|cause| Failure::io("set the terminal to raw mode", cause))?;
@@ -167,11 +166,4 @@ fn step(relay: &mut Relay, source: BorrowedFd<'_>, sink: BorrowedFd<'_>) {
         Interest::Write => relay.write(sink),
         Interest::Nothing => {}
     }
-}
-
-/// The caller's terminal makes `\r\n` of `\n`, and output that goes to a file shall have none of it.
-fn leave_newlines_alone(master: BorrowedFd<'_>) -> io::Result<()> {
-    let mut modes = termios::tcgetattr(master)?;
-    modes.output_modes.remove(OutputModes::ONLCR);
-    Ok(termios::tcsetattr(master, OptionalActions::Now, &modes)?)
 }

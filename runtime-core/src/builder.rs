@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::IoSlice;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::termios::{self, OptionalActions, OutputModes};
 
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::sys;
@@ -103,6 +104,10 @@ impl Wishes {
     /// Sends the pty's master to whoever listens on the console socket; gives it back when there is none.
     pub(crate) fn deliver_console(&self, master: Option<OwnedFd>) -> Result<Option<OwnedFd>> {
         let (Some(path), Some(master)) = (&self.console_socket, &master) else {
+            master
+                .as_ref()
+                .map_or(Ok(()), leave_newlines_alone)
+                .host(|| "set the terminal up".to_owned())?;
             return Ok(master);
         };
         let attempt = || format!("send the terminal to {}", path.display());
@@ -150,4 +155,12 @@ impl Wishes {
 /// An absolute path, as state and messages need it.
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).host(|| format!("resolve {}", path.display()))
+}
+
+/// The terminal of who relays the output makes `\r\n` of `\n`, and output that goes to a file shall have none of it. That
+/// has to be so before the process writes.
+fn leave_newlines_alone(master: &OwnedFd) -> rustix::io::Result<()> {
+    let mut modes = termios::tcgetattr(master)?;
+    modes.output_modes.remove(OutputModes::ONLCR);
+    termios::tcsetattr(master, OptionalActions::Now, &modes)
 }

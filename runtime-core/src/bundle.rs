@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Capability, Spec};
-use serde::Deserialize;
+use oci_spec::runtime::{Linux, Spec};
 use serde_json::Value;
 
 use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::{memory_policy, process_json, scheduler};
 
 /// What a container is created from.
 ///
@@ -84,38 +84,56 @@ impl Bundle {
 
 /// Parses `config.json`. A first parse takes the fast way; only when it fails do others find out why.
 pub(crate) fn parse(text: &[u8]) -> Result<Spec> {
-    serde_json::from_slice(text).or_else(|first| {
-        let lenient = without_unknown_capabilities(text);
-        lenient.ok_or_else(|| explain(text, &first))
-    })
+    let parsed = serde_json::from_slice(text).or_else(|first| match respelled(text) {
+        Some(config) => {
+            serde_path_to_error::deserialize(config).map_err(|error| explain_value("", &error))
+        }
+        None => Err(explain(text, &first)),
+    });
+    parsed.map(|spec| without_invented_limit(spec, text))
 }
 
-/// Capabilities that nobody knows are left out with a warning, as config.md wants it ("Linux Process"); for the parser
-/// they are an error.
-fn without_unknown_capabilities(text: &[u8]) -> Option<Spec> {
-    let mut config: Value = serde_json::from_slice(text).ok()?;
-    let sets = config
-        .pointer_mut("/process/capabilities")?
-        .as_object_mut()?;
-    for (set, names) in sets {
-        names.as_array_mut()?.retain(|name| {
-            let known = Capability::deserialize(name).is_ok();
-            if !known {
-                tracing::warn!("/process/capabilities/{set}: {name} is not a capability: left out");
-            }
-            known
-        });
+/// For the parser an absent `pids.limit` is 0, which is a limit (config-linux.md, "PIDs"): absent, it limits nothing.
+fn without_invented_limit(mut spec: Spec, text: &[u8]) -> Spec {
+    let resources = spec.linux_mut().as_mut().map(Linux::resources_mut);
+    let Some(Some(resources)) = resources else {
+        return spec;
+    };
+    let is_given = || {
+        let config: Option<Value> = serde_json::from_slice(text).ok();
+        config.is_some_and(|config| config.pointer("/linux/resources/pids/limit").is_some())
+    };
+    if resources.pids().is_some_and(|pids| pids.limit() == 0) && !is_given() {
+        resources.set_pids(None);
     }
-    serde_json::from_value(config).ok()
+    spec
+}
+
+/// The configuration in the parser's spelling, if that is another than its own.
+fn respelled(text: &[u8]) -> Option<Value> {
+    let mut config: Value = serde_json::from_slice(text).ok()?;
+    process_json::respell(config.get_mut("process")?).then_some(config)
 }
 
 fn explain(text: &[u8], first: &serde_json::Error) -> Error {
     let mut json = serde_json::Deserializer::from_slice(text);
-    let Err(error) = serde_path_to_error::deserialize::<_, Spec>(&mut json) else {
-        return Error::config("", first.to_string());
-    };
-    let pointer = json_pointer(error.path());
-    Error::config(pointer, error.inner().to_string())
+    match serde_path_to_error::deserialize::<_, Spec>(&mut json) {
+        Err(error) => explain_value("", &error),
+        Ok(_) => Error::config("", first.to_string()),
+    }
+}
+
+/// What is wrong with a value below the pointer.
+pub(crate) fn explain_value(
+    parent: &str,
+    error: &serde_path_to_error::Error<serde_json::Error>,
+) -> Error {
+    let pointer = format!("{parent}{}", json_pointer(error.path()));
+    let problem = error.inner().to_string();
+    let problem = scheduler::explain(&pointer)
+        .or_else(|| memory_policy::explain(&pointer, &problem))
+        .unwrap_or(problem);
+    Error::config(pointer, problem)
 }
 
 /// RFC 6901, from the path that the parser was on.
@@ -157,6 +175,20 @@ mod tests {
             .and_then(|sets| sets.bounding().as_ref())
             .unwrap();
         assert_eq!(bounding.len(), 1);
+    }
+
+    #[test]
+    fn an_absent_limit_of_tasks_is_none_and_zero_is_one() {
+        let limit = |pids: &str| {
+            let text =
+                format!(r#"{{"ociVersion":"1.0.2","linux":{{"resources":{{"pids":{pids}}}}}}}"#);
+            let spec = parse(text.as_bytes()).unwrap();
+            let resources = spec.linux().as_ref().unwrap().resources().as_ref();
+            resources.unwrap().pids().map(|pids| pids.limit())
+        };
+        assert_eq!(limit("{}"), None);
+        assert_eq!(limit(r#"{"limit": 0}"#), Some(0));
+        assert_eq!(limit(r#"{"limit": -1}"#), Some(-1));
     }
 
     #[test]

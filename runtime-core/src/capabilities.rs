@@ -88,6 +88,13 @@ fn warn_of_lost_ambient(lost: u64) {
     }
 }
 
+/// The names of all capabilities, in the kernel's order (linux/capability.h).
+pub(crate) fn names() -> Vec<String> {
+    let mut all: Vec<_> = caps::all().into_iter().collect();
+    all.sort_by_key(caps::Capability::index);
+    all.iter().map(ToString::to_string).collect()
+}
+
 fn number(capability: Capability) -> Result<u8> {
     let name = format!("CAP_{capability}");
     caps::Capability::from_str(&name)

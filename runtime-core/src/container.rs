@@ -21,7 +21,7 @@ use crate::plan::{self, Options};
 use crate::process_hook::Place;
 use crate::state::{self, Directory, Record};
 use crate::status::{State, Status, state, state_json};
-use crate::{cgroup_error, launch};
+use crate::{cgroup_error, launch, process, seccomp};
 
 /// How long `delete` waits for processes that it killed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -129,6 +129,7 @@ impl Container {
     }
 
     /// The terminal's master, when the configuration asks for a terminal and no console socket was given. It is had once.
+    /// Newlines come out of it as the process writes them (termios(3), `ONLCR` is off).
     pub fn take_console(&mut self) -> Option<OwnedFd> {
         self.console.take()
     }
@@ -178,7 +179,8 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidState`] unless it is created, [`ErrorKind::Hook`] when a startContainer hook fails,
+    /// [`ErrorKind::InvalidState`] unless it is created, [`ErrorKind::InvalidConfig`] when the configuration has no
+    /// process, both of which change nothing; [`ErrorKind::Hook`] when a startContainer hook fails,
     /// [`ErrorKind::Program`] when the kernel cannot execute the program. The last two stop the container.
     pub fn start(&self) -> Result<()> {
         let directory = Directory::open(&self.root, self.id())?;
@@ -192,6 +194,10 @@ impl Container {
                 return Err(self.state_error("cannot start a container that is being created"));
             }
             _ => return Err(self.state_error("cannot start an already running container")),
+        }
+        if !container.record.startable {
+            let error = Error::config("/process", process::NONE);
+            return Err(error.context(format_args!("start {}", self.id())));
         }
         let started = container.go(&directory);
         // An earlier start was killed when it had said go and not yet taken the socket away.
@@ -211,21 +217,30 @@ impl Container {
 
     fn go(&self, directory: &Directory) -> Result<()> {
         self.run_start_hooks(directory)?;
+        let mut agent = seccomp::connect(self.record.seccomp_listener.as_ref())?;
         let socket = directory.connect()?;
         send(&socket, &[GO], SendFlags::NOSIGNAL).host(|| "let the container start".to_owned())?;
-        let answer =
-            launch::receive(socket.as_fd()).host(|| "hear from the container".to_owned())?;
+        let hear = || launch::receive(socket.as_fd()).host(|| "hear from the container".to_owned());
+        let mut answer = hear()?;
         directory.forget_start();
-        match answer {
-            None => Ok(()),
-            Some(message) if message.report.kind == ReportKind::Failed => {
-                Err(launch::step_error(&self.plan()?, message.report))
+        while let Some(message) = answer {
+            match message.report.kind {
+                ReportKind::Failed => {
+                    return Err(launch::step_error(&self.plan()?, message.report));
+                }
+                ReportKind::Listener => {
+                    let state = state(&self.record, Status::Created, self.pid());
+                    let pid = state.pid;
+                    seccomp::hand_over(&mut agent, &message.listener()?, pid, &state)?;
+                }
+                _ => {
+                    let problem = "the init said what nobody asked";
+                    return Err(Error::new(ErrorKind::Host, problem));
+                }
             }
-            Some(_) => Err(Error::new(
-                ErrorKind::Host,
-                "the init said what nobody asked",
-            )),
+            answer = hear()?;
         }
+        Ok(())
     }
 
     /// The plan that the container was made by, compiled once more: only its steps' numbers are needed.
@@ -239,7 +254,9 @@ impl Container {
             extra_environment: self.record.extra_environment.clone(),
             home: self.record.home.clone(),
         };
-        plan::compile_with(&self.spec()?, &HostFacts::read_for(&options)?, &options)
+        let spec = self.spec()?;
+        let facts = HostFacts::read_for(&options, &spec, spec.process().as_ref())?;
+        plan::compile_with(&spec, &facts, &options)
     }
 
     fn run_start_hooks(&self, directory: &Directory) -> Result<()> {
@@ -425,6 +442,15 @@ impl Container {
             && let Err(cause) = cgroup.remove()
         {
             tracing::warn!("{cause}");
+        }
+        if let Some(group) = &container.record.intel_rdt {
+            group.remove()?;
+        }
+        if let Some(mount) = container.record.root_mount {
+            let rootfs = container.rootfs();
+            mount
+                .unmount(rootfs)
+                .host(|| format!("unmount {}", rootfs.display()))?;
         }
         // The copy of the configuration goes with the directory.
         let spec = container.spec_with_later_hooks();

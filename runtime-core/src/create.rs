@@ -15,11 +15,15 @@ use crate::container::Container;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::facts::HostFacts;
 use crate::hooks::{self, Kind};
+use crate::intel_rdt::{self, IntelRdt};
 use crate::launch::{Handover, Init, Progress};
+use crate::mounts::id_map::UserNamespaces;
+use crate::mounts::on_host::MountId;
+use crate::net_devices::Moves;
 use crate::plan::{self, Options, Plan};
-use crate::state::{self, Directory, ProcessId, Record};
-use crate::status::{Status, state_json};
-use crate::{home, id_mappings, process_hook, sources, sys};
+use crate::state::{Directory, ProcessId, Record, check_id};
+use crate::status::{Status, state, state_json};
+use crate::{home, id_mappings, io_priority, process_hook, scheduler, seccomp, sources, sys};
 
 /// Creates a container.
 ///
@@ -122,11 +126,7 @@ impl ContainerBuilder {
     ///
     /// [`ErrorKind::InvalidConfig`] or [`ErrorKind::Unsupported`], with the JSON pointer of what cannot be honoured.
     pub fn plan(&self) -> Result<Plan> {
-        plan::compile_with(
-            self.bundle.spec(),
-            &HostFacts::read_for(&self.options)?,
-            &self.options,
-        )
+        plan::compile_with(self.bundle.spec(), &self.facts()?, &self.options)
     }
 
     /// Creates the container. Its process waits for [`Container::start`].
@@ -137,7 +137,8 @@ impl ContainerBuilder {
     /// host, a hook, or the user's program.
     pub fn create(self) -> Result<Container> {
         let id = self.id.clone();
-        self.make()
+        self.facts()
+            .and_then(|facts| self.make(&facts))
             .map_err(|error| error.context(format_args!("create {id}")))
     }
 
@@ -154,7 +155,8 @@ impl ContainerBuilder {
             .is_some();
         self.options.start_at_once = !has_hooks;
         let container = self
-            .make()
+            .facts()
+            .and_then(|facts| self.make(&facts))
             .map_err(|error| error.context(format_args!("run {id}")))?;
         let started = if has_hooks {
             container.start()
@@ -170,26 +172,34 @@ impl ContainerBuilder {
         }
     }
 
-    fn make(mut self) -> Result<Container> {
-        state::check_id(&self.id)?;
+    fn facts(&self) -> Result<HostFacts> {
+        let spec = self.bundle.spec();
+        HostFacts::read_for(&self.options, spec, spec.process().as_ref())
+    }
+
+    /// Creates the container on a host of which this is true.
+    pub(crate) fn make(mut self, facts: &HostFacts) -> Result<Container> {
+        check_id(&self.id)?;
         self.driver.check()?;
         self.wishes.check()?;
         self.state_root = absolute(&self.state_root)?;
-        let facts = HostFacts::read_for(&self.options)?;
         if let (Some(process), Some(root)) =
             (self.bundle.spec().process(), self.bundle.spec().root())
         {
             self.options.home = home::of(process, &self.bundle.path().join(root.path()));
         }
-        let plan = plan::compile_with(self.bundle.spec(), &facts, &self.options)?;
+        let plan = plan::compile_with(self.bundle.spec(), facts, &self.options)?;
         let directory = Directory::create(&self.state_root, &self.id)?;
         let mut creation = Creation {
             builder: &self,
-            facts: &facts,
+            facts,
             plan,
             directory,
             cgroup: None,
+            intel_rdt: None,
+            root_mount: None,
             init: None,
+            net_devices: None,
             console: None,
         };
         match creation.run() {
@@ -218,11 +228,15 @@ impl ContainerBuilder {
             rootfs: root.unwrap_or_default(),
             created: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
             owner: rustix::process::geteuid().as_raw(),
+            startable: spec.process().is_some(),
             later_hooks: hooks::any_later(spec),
             annotations: spec.annotations().clone().unwrap_or_default(),
             init: None,
             cgroup: None,
             intended_cgroup: None,
+            intel_rdt: None,
+            root_mount: None,
+            seccomp_listener: None,
             namespaces: 0,
             no_pivot: self.options.no_pivot,
             no_new_keyring: self.options.no_new_keyring,
@@ -239,7 +253,10 @@ struct Creation<'a> {
     plan: Plan,
     directory: Directory,
     cgroup: Option<Cgroup>,
+    intel_rdt: Option<intel_rdt::Making>,
+    root_mount: Option<MountId>,
     init: Option<Init>,
+    net_devices: Option<Moves>,
     /// The terminal's master, unless it went to a console socket.
     console: Option<OwnedFd>,
 }
@@ -249,22 +266,34 @@ impl Creation<'_> {
     fn run(&mut self) -> Result<Record> {
         let mut record = self.builder.record();
         record.namespaces = namespaces(self.builder.bundle.spec());
+        record.seccomp_listener = self.plan.seccomp_listener.clone();
         self.directory.write_config(self.builder.bundle.text())?;
         record.intended_cgroup = self.plan.cgroup.as_ref().map(CgroupPlan::intended);
+        self.intel_rdt = self
+            .plan
+            .intel_rdt
+            .as_ref()
+            .map(IntelRdt::prepare)
+            .transpose()?;
+        record.intel_rdt = self.intel_rdt.as_ref().map(|making| making.group.clone());
         self.directory.write(&record)?;
+        if let Some(making) = &mut self.intel_rdt {
+            making.make()?;
+        }
         self.make_cgroup(&mut record)?;
         record.intended_cgroup = None;
         self.directory.write(&record)?;
-        self.start_init()?;
+        self.start_init(&mut record)?;
         loop {
             match self.progress()? {
                 Progress::Reached(Rendezvous::IdMaps) => self.write_id_maps()?,
+                Progress::Reached(Rendezvous::NetDevices) => self.move_net_devices()?,
                 Progress::Reached(Rendezvous::CreateHooks) => self.run_create_hooks(&record)?,
                 Progress::Reached(Rendezvous::Ready) => {
                     self.ready(&mut record)?;
                     break;
                 }
-                Progress::Done => {
+                Progress::Listens(_) | Progress::Done => {
                     return Err(Error::new(
                         ErrorKind::Setup,
                         "the init ended without a word",
@@ -273,11 +302,24 @@ impl Creation<'_> {
             }
             self.init()?.go()?;
         }
-        self.init()?.go()?;
         if self.builder.options.start_at_once {
-            self.progress()?;
+            self.start_program(&record)?;
+        } else {
+            self.init()?.go()?;
         }
         Ok(record)
+    }
+
+    /// Follows the init to the user's program.
+    fn start_program(&mut self, record: &Record) -> Result<()> {
+        let mut agent = seccomp::connect(self.plan.seccomp_listener.as_ref())?;
+        self.init()?.go()?;
+        while let Progress::Listens(listener) = self.progress()? {
+            let pid = self.init()?.pid();
+            let state = state(record, Status::Created, Some(pid));
+            seccomp::hand_over(&mut agent, &listener, pid, &state)?;
+        }
+        Ok(())
     }
 
     fn init(&self) -> Result<&Init> {
@@ -307,9 +349,11 @@ impl Creation<'_> {
         Ok(())
     }
 
-    fn start_init(&mut self) -> Result<()> {
-        let wishes = &self.builder.wishes;
-        let mut context = sources::Context::default();
+    fn start_init(&mut self, record: &mut Record) -> Result<()> {
+        let mut context = sources::Context {
+            user_namespaces: UserNamespaces::new(self.directory.path()),
+            ..sources::Context::default()
+        };
         let mut cgroup = None;
         if let Some(made) = &self.cgroup {
             context.tasks = made
@@ -321,6 +365,17 @@ impl Creation<'_> {
             context.listener = Some(self.directory.listen()?);
         }
         let slots = sources::open(&self.plan, context)?;
+        if let Some(slot) = self.plan.root_on_host {
+            // The control socket, slot 0, is not among them.
+            let tree = usize::from(slot.0)
+                .checked_sub(1)
+                .and_then(|n| slots.get(n)?.as_ref());
+            let mount = tree.map(|tree| MountId::of(tree.as_fd())).transpose();
+            self.root_mount = mount.host(|| "read the number of the root's mount".to_owned())?;
+            record.root_mount = self.root_mount;
+            self.directory.write(record)?;
+        }
+        let wishes = &self.builder.wishes;
         let mut null = None;
         let handover = Handover {
             stdio: wishes.stdio.streams(&mut null)?,
@@ -338,32 +393,22 @@ impl Creation<'_> {
         let Some(maps) = &self.plan.id_mappings else {
             return Ok(());
         };
-        let pid = self.init()?.pid();
-        let write = |file: &str, text: String| {
-            let path = format!("/proc/{pid}/{file}");
-            let attempt = || format!("write {path}");
-            std::fs::write(&path, text).map_err(|cause| {
-                let pointer = if file == "uid_map" {
-                    "/linux/uidMappings"
-                } else {
-                    "/linux/gidMappings"
-                };
-                Error::io(ErrorKind::Setup, attempt(), cause).at(pointer)
-            })
-        };
-        if self.facts.uid != 0 {
-            write("setgroups", "deny".to_owned())?;
-        }
-        write("uid_map", id_mappings::map_text(&maps.users))?;
-        write("gid_map", id_mappings::map_text(&maps.groups))
+        id_mappings::carry_out(maps, self.init()?.pid(), self.facts.uid == 0)
+    }
+
+    fn move_net_devices(&mut self) -> Result<()> {
+        let moves = Moves::to(self.init()?.pid())?;
+        let moves = self.net_devices.insert(moves);
+        let mut devices = self.plan.net_devices.iter();
+        devices.try_for_each(|device| moves.take(device))
     }
 
     /// The hooks between the namespaces and the new root: the first two kinds in the runtime's namespaces, the third in
-    /// the container's.
+    /// the container's. They are steps 3 to 5 of the lifecycle (runtime.md), and a container is `created` after step 2.
     fn run_create_hooks(&self, record: &Record) -> Result<()> {
         let spec = self.builder.bundle.spec();
         let init = self.init()?;
-        let state = state_json(record, Status::Creating, Some(init.pid()))?;
+        let state = state_json(record, Status::Created, Some(init.pid()))?;
         for kind in [Kind::Prestart, Kind::CreateRuntime] {
             for hook in hooks::of(spec, kind) {
                 hook.run(&state, &record.bundle)?;
@@ -385,6 +430,9 @@ impl Creation<'_> {
         let master = self.init.as_mut().and_then(Init::take_console);
         self.console = self.builder.wishes.deliver_console(master)?;
         confine(&self.plan, pid)?;
+        if let Some(group) = &record.intel_rdt {
+            group.join(pid)?;
+        }
         let process =
             ProcessId::of(pid).host(|| format!("read the start time of process {pid}"))?;
         record.init = Some(process);
@@ -398,11 +446,22 @@ impl Creation<'_> {
         if let Some(init) = &self.init {
             init.kill();
         }
+        if let Some(moves) = self.net_devices.take() {
+            moves.undo();
+        }
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.kill_all(libc::SIGKILL);
             if let Err(cause) = cgroup.discard() {
                 tracing::warn!("the cgroup of {} is left behind: {cause}", self.builder.id);
             }
+        }
+        if let Some(making) = &self.intel_rdt {
+            making.undo();
+        }
+        if let Some(mount) = self.root_mount
+            && let Err(cause) = mount.unmount(&self.builder.record().rootfs)
+        {
+            tracing::warn!("the root of {} stays mounted: {cause}", self.builder.id);
         }
         if self.init.is_some() {
             self.run_poststop_hooks();
@@ -443,7 +502,25 @@ fn namespaces(spec: &Spec) -> u32 {
 /// What the host sets on a process before it goes on to the user's program.
 pub(crate) fn confine(plan: &Plan, pid: i32) -> Result<()> {
     set_oom_score_adj(plan, pid)?;
+    set_scheduling(plan, pid)?;
     set_rlimits(plan, pid)
+}
+
+/// `process.scheduler` and `process.ioPriority` of a process that cannot do so itself. It leads its process group.
+fn set_scheduling(plan: &Plan, pid: i32) -> Result<()> {
+    if let Some((origin, scheduling)) = &plan.scheduling {
+        sys::set_scheduler(pid, scheduling).map_err(|cause| {
+            let attempt = scheduler::attempt(scheduling, &cause);
+            Error::io(ErrorKind::Setup, attempt, cause).at(origin.to_string())
+        })?;
+    }
+    if let Some((origin, value)) = &plan.io_priority {
+        sys::set_io_priority(pid, *value).map_err(|cause| {
+            let attempt = io_priority::describe(*value);
+            Error::io(ErrorKind::Setup, attempt, cause).at(origin.to_string())
+        })?;
+    }
+    Ok(())
 }
 
 /// `process.oomScoreAdj`, of the process and what it starts.

@@ -164,6 +164,8 @@ fn bind_node(plan: &mut Builder<'_>, device: &Device) -> Result<()> {
         recursive: false,
         attributes: Attributes::default(),
         propagation: vec![],
+        id_map: None,
+        keeps_locks: false,
         must_be_proc: false,
     };
     let tree = plan.slot(device.origin.clone(), source)?;

@@ -12,7 +12,7 @@ use crate::facts::HostFacts;
 use crate::launch::{Handover, Init, Progress};
 use crate::plan::{self, Options};
 use crate::status::Status;
-use crate::{create, home, sources, sys};
+use crate::{create, exec_cpu_affinity, home, seccomp, sources, sys};
 
 /// Starts a process in a container, in its namespaces and cgroup.
 ///
@@ -99,7 +99,6 @@ impl<'a> ExecBuilder<'a> {
     fn start(self) -> Result<TenantProcess> {
         self.wishes.check()?;
         self.check_status()?;
-        let facts = HostFacts::read()?;
         let pidfd = self.container.pidfd()?;
         let record = self.container.record();
         let root = PathBuf::from(format!(
@@ -112,9 +111,11 @@ impl<'a> ExecBuilder<'a> {
             start_at_once: true,
             extra_environment: self.extra_environment.clone(),
             home: home::of(&self.process, &root),
+            no_new_keyring: record.no_new_keyring,
             ..Options::default()
         };
         let spec = self.container.spec()?;
+        let facts = HostFacts::read_for(&options, &spec, Some(&self.process))?;
         let hierarchies = record
             .cgroup
             .as_ref()
@@ -180,19 +181,35 @@ impl<'a> ExecBuilder<'a> {
             cgroup: born_in.as_ref().map(OwnedFd::as_fd),
             directory: &self.container.directory(),
         };
-        Init::start(plan, &slots, &handover)
+        let start = || Init::start(plan, &slots, &handover);
+        match exec_cpu_affinity::initial(&self.process)? {
+            Some(cpus) => exec_cpu_affinity::on(&cpus, start),
+            None => start(),
+        }
     }
 
     /// The host's part: the same few things as for a container's first process. Gives the terminal's master.
     fn attend(&self, init: &mut Init, plan: &plan::Plan) -> Result<Option<OwnedFd>> {
-        let mut console = None;
-        while let Progress::Reached(_) = init.progress(plan)? {
-            console = self.wishes.deliver_console(init.take_console())?;
-            create::confine(plan, init.pid())?;
-            self.wishes.write_pid_file(init.pid())?;
-            init.go()?;
+        let (mut console, mut agent) = (None, None);
+        loop {
+            match init.progress(plan)? {
+                Progress::Reached(_) => {
+                    console = self.wishes.deliver_console(init.take_console())?;
+                    create::confine(plan, init.pid())?;
+                    if let Some(group) = &self.container.record().intel_rdt {
+                        group.join_running(init.pid())?;
+                    }
+                    self.wishes.write_pid_file(init.pid())?;
+                    agent = seccomp::connect(plan.seccomp_listener.as_ref())?;
+                    init.go()?;
+                }
+                Progress::Listens(listener) => {
+                    let state = self.container.state()?;
+                    seccomp::hand_over(&mut agent, &listener, init.pid(), &state)?;
+                }
+                Progress::Done => return Ok(console),
+            }
         }
-        Ok(console)
     }
 }
 
@@ -222,6 +239,7 @@ impl TenantProcess {
     }
 
     /// The terminal's master, when the process asked for a terminal and no console socket was given. It is had once.
+    /// Newlines come out of it as the process writes them (termios(3), `ONLCR` is off).
     pub fn take_console(&mut self) -> Option<OwnedFd> {
         self.console.take()
     }

@@ -4,9 +4,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use oci_spec::runtime::{Process, Spec};
+
 use crate::cgroup::Layout;
 use crate::error::{Attempt, Result};
 use crate::plan::Options;
+use crate::{apparmor, mounts, selinux};
 
 /// What is true of the host that a plan is compiled for.
 #[derive(Clone, Debug)]
@@ -21,8 +24,14 @@ pub struct HostFacts {
     pub last_capability: u32,
     /// Where the host has a procfs or sysfs: only `--no-pivot`, which leaves the host's mounts below the root, asks.
     pub kernel_mounts: Vec<PathBuf>,
+    /// Where a resctrl file system is mounted: only `linux.intelRdt` asks.
+    pub resctrl: Option<PathBuf>,
     /// Capabilities that the caller may pass on: its bounding set, bit by number.
     pub bounding_set: u64,
+    /// Whether AppArmor is enabled: only a process with an `apparmorProfile` asks.
+    pub apparmor: bool,
+    /// Whether SELinux is enabled: only a configuration with a label asks.
+    pub selinux: bool,
 }
 
 impl HostFacts {
@@ -38,17 +47,32 @@ impl HostFacts {
             gid: rustix::process::getegid().as_raw(),
             last_capability: last_capability(),
             kernel_mounts: Vec::new(),
+            resctrl: None,
             bounding_set: bounding_set(),
+            apparmor: false,
+            selinux: false,
         })
     }
 
-    /// Reads the facts that a plan with these options needs.
-    pub(crate) fn read_for(options: &Options) -> Result<HostFacts> {
+    /// Reads the facts that the plan of a process of this configuration needs.
+    pub(crate) fn read_for(
+        options: &Options,
+        spec: &Spec,
+        process: Option<&Process>,
+    ) -> Result<HostFacts> {
         let mut facts = HostFacts::read()?;
+        let find =
+            |types: &[&str]| mounts_of(types).host(|| "read /proc/self/mountinfo".to_owned());
         if options.no_pivot {
-            facts.kernel_mounts =
-                kernel_mounts().host(|| "read /proc/self/mountinfo".to_owned())?;
+            facts.kernel_mounts = find(&["proc", "sysfs"])?;
         }
+        let linux = spec.linux().as_ref();
+        if linux.is_some_and(|linux| linux.intel_rdt().is_some()) {
+            facts.resctrl = find(&["resctrl"])?.into_iter().next();
+        }
+        facts.apparmor = process.is_some_and(apparmor::is_asked_for) && apparmor::is_enabled();
+        let labels = process.is_some_and(selinux::is_asked_for) || mounts::has_label(spec);
+        facts.selinux = labels && selinux::is_enabled();
         Ok(facts)
     }
 
@@ -63,18 +87,22 @@ impl HostFacts {
             gid: 0,
             last_capability: 40,
             kernel_mounts: Vec::new(),
+            resctrl: None,
             bounding_set: (1 << 41) - 1,
+            apparmor: false,
+            selinux: false,
         }
     }
 }
 
-fn kernel_mounts() -> io::Result<Vec<PathBuf>> {
+/// Where file systems of these types are mounted.
+fn mounts_of(types: &[&str]) -> io::Result<Vec<PathBuf>> {
     let mounts = procfs::process::Process::myself().and_then(|process| process.mountinfo());
-    let kernel = mounts
+    let found = mounts
         .map_err(io::Error::other)?
         .into_iter()
-        .filter(|mount| matches!(mount.fs_type.as_str(), "proc" | "sysfs"));
-    Ok(kernel.map(|mount| mount.mount_point).collect())
+        .filter(|mount| types.contains(&mount.fs_type.as_str()));
+    Ok(found.map(|mount| mount.mount_point).collect())
 }
 
 /// The bounding set ends where the kernel stops knowing capabilities, so one system call for each tells both.

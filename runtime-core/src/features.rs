@@ -2,115 +2,20 @@
 //! specification). It tells what is built in, not what the host has.
 
 use oci_spec::runtime::{
-    Apparmor, Arch, Cgroup, Features, IDMap, IntelRdt, LinuxFeature, LinuxNamespaceType,
-    LinuxSeccompAction, MemoryPolicy, MountExtensions, NetDevices, Seccomp, Selinux,
+    Apparmor, Cgroup, Features, IDMap, IntelRdt, LinuxFeature, MemoryPolicy, MountExtensions,
+    NetDevices, Seccomp, Selinux,
 };
 
+use crate::hooks::Kind;
 use crate::mounts::options;
-use crate::spec_version::SPEC_VERSION;
+use crate::spec_version::{OLDEST_SPEC_VERSION, SPEC_VERSION};
+use crate::{annotations, capabilities, memory_policy, namespaces, seccomp as filter, sys};
 
-const HOOKS: [&str; 6] = [
-    "prestart",
-    "createRuntime",
-    "createContainer",
-    "startContainer",
-    "poststart",
-    "poststop",
-];
+/// Annotations of the document itself.
+const VERSION_ANNOTATION: &str = "io.github.bareboat.version";
 
-const NAMESPACES: [LinuxNamespaceType; 8] = [
-    LinuxNamespaceType::Cgroup,
-    LinuxNamespaceType::Ipc,
-    LinuxNamespaceType::Mount,
-    LinuxNamespaceType::Network,
-    LinuxNamespaceType::Pid,
-    LinuxNamespaceType::Time,
-    LinuxNamespaceType::User,
-    LinuxNamespaceType::Uts,
-];
-
-/// In the kernel's order: linux/capability.h.
-const CAPABILITIES: [&str; 41] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-];
-
-const SECCOMP_ACTIONS: [LinuxSeccompAction; 8] = [
-    LinuxSeccompAction::ScmpActAllow,
-    LinuxSeccompAction::ScmpActErrno,
-    LinuxSeccompAction::ScmpActKill,
-    LinuxSeccompAction::ScmpActKillProcess,
-    LinuxSeccompAction::ScmpActKillThread,
-    LinuxSeccompAction::ScmpActLog,
-    LinuxSeccompAction::ScmpActTrace,
-    LinuxSeccompAction::ScmpActTrap,
-];
-
-const SECCOMP_OPERATORS: [&str; 7] = [
-    "SCMP_CMP_EQ",
-    "SCMP_CMP_GE",
-    "SCMP_CMP_GT",
-    "SCMP_CMP_LE",
-    "SCMP_CMP_LT",
-    "SCMP_CMP_MASKED_EQ",
-    "SCMP_CMP_NE",
-];
-
-const SECCOMP_ARCHITECTURES: [Arch; 5] = [
-    Arch::ScmpArchAarch64,
-    Arch::ScmpArchArm,
-    Arch::ScmpArchX32,
-    Arch::ScmpArchX86,
-    Arch::ScmpArchX86_64,
-];
-
-const SECCOMP_FLAGS: [&str; 4] = [
-    "SECCOMP_FILTER_FLAG_TSYNC",
-    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-    "SECCOMP_FILTER_FLAG_LOG",
-    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
-];
-
-/// What this version of the runtime recognises.
+/// What this version of the runtime recognises: every list is the one that configurations are read by.
+/// `supportedFlags` of seccomp alone depends on the kernel.
 ///
 /// ```
 /// let features = runtime_core::features();
@@ -119,29 +24,29 @@ const SECCOMP_FLAGS: [&str; 4] = [
 pub fn features() -> Features {
     let mut features = Features::default();
     features
-        .set_oci_version_min("1.0.0".to_owned())
+        .set_oci_version_min(OLDEST_SPEC_VERSION.to_owned())
         .set_oci_version_max(SPEC_VERSION.to_owned())
-        .set_hooks(strings(&HOOKS))
-        .set_mount_options(Some(options::names().map(str::to_owned).collect()))
+        .set_hooks(strings(Kind::ALL.iter().map(|kind| kind.name())))
+        .set_mount_options(strings(options::names()))
         .set_linux(Some(linux()))
-        .set_annotations(Some(Default::default()))
-        .set_potentially_unsafe_config_annotations(Some(Vec::new()));
+        .set_annotations(Some([version()].into()))
+        .set_potentially_unsafe_config_annotations(strings(annotations::HONOURED));
     features
 }
 
 fn linux() -> LinuxFeature {
     let mut linux = LinuxFeature::default();
     linux
-        .set_namespaces(Some(NAMESPACES.to_vec()))
-        .set_capabilities(strings(&CAPABILITIES))
+        .set_namespaces(Some(namespaces::KINDS.to_vec()))
+        .set_capabilities(Some(capabilities::names()))
         .set_cgroup(Some(cgroup()))
         .set_seccomp(Some(seccomp()))
-        .set_apparmor(Some(Apparmor::default().set_enabled(Some(false)).clone()))
-        .set_selinux(Some(Selinux::default().set_enabled(Some(false)).clone()))
-        .set_intel_rdt(Some(IntelRdt::default().set_enabled(Some(false)).clone()))
+        .set_apparmor(Some(Apparmor::default().set_enabled(Some(true)).clone()))
+        .set_selinux(Some(Selinux::default().set_enabled(Some(true)).clone()))
+        .set_intel_rdt(Some(intel_rdt()))
         .set_memory_policy(Some(memory_policy()))
         .set_mount_extensions(Some(mount_extensions()))
-        .set_net_devices(Some(NetDevices::default().set_enabled(Some(false)).clone()));
+        .set_net_devices(Some(NetDevices::default().set_enabled(Some(true)).clone()));
     linux
 }
 
@@ -152,60 +57,160 @@ fn cgroup() -> Cgroup {
         .set_v2(Some(true))
         .set_systemd(Some(false))
         .set_systemd_user(Some(false))
-        .set_rdma(Some(false));
+        .set_rdma(Some(true));
     cgroup
 }
 
 fn seccomp() -> Seccomp {
+    let flags = filter::FLAGS.iter();
+    let supported = flags.clone().filter(|(_, bit)| sys::has_seccomp_flag(*bit));
     let mut seccomp = Seccomp::default();
     seccomp
         .set_enabled(Some(true))
-        .set_actions(Some(SECCOMP_ACTIONS.to_vec()))
-        .set_operators(strings(&SECCOMP_OPERATORS))
-        .set_archs(Some(SECCOMP_ARCHITECTURES.to_vec()))
-        .set_known_flags(strings(&SECCOMP_FLAGS))
-        .set_supported_flags(strings(&SECCOMP_FLAGS));
+        .set_actions(Some(filter::ACTIONS.to_vec()))
+        .set_operators(strings(filter::OPERATORS.map(|name| name.to_string())))
+        .set_archs(Some(filter::ARCHITECTURES.to_vec()))
+        .set_known_flags(strings(flags.map(|(flag, _)| flag.to_string())))
+        .set_supported_flags(strings(supported.map(|(flag, _)| flag.to_string())));
     seccomp
+}
+
+fn intel_rdt() -> IntelRdt {
+    let mut intel_rdt = IntelRdt::default();
+    intel_rdt
+        .set_enabled(Some(true))
+        .set_schemata(Some(true))
+        .set_monitoring(Some(true));
+    intel_rdt
 }
 
 fn memory_policy() -> MemoryPolicy {
     let mut policy = MemoryPolicy::default();
     policy
-        .set_modes(Some(Vec::new()))
-        .set_flags(Some(Vec::new()));
+        .set_modes(Some(memory_policy::modes().map(str::to_owned).collect()))
+        .set_flags(Some(memory_policy::flags().map(str::to_owned).collect()));
     policy
 }
 
 fn mount_extensions() -> MountExtensions {
     let mut id_map = IDMap::default();
-    id_map.set_enabled(Some(false));
+    id_map.set_enabled(Some(true));
     let mut extensions = MountExtensions::default();
     extensions.set_idmap(Some(id_map));
     extensions
 }
 
-fn strings(values: &[&str]) -> Option<Vec<String>> {
-    Some(values.iter().map(|&value| value.to_owned()).collect())
+fn version() -> (String, String) {
+    let version = env!("CARGO_PKG_VERSION");
+    (VERSION_ANNOTATION.to_owned(), version.to_owned())
+}
+
+fn strings<T: Into<String>>(values: impl IntoIterator<Item = T>) -> Option<Vec<String>> {
+    Some(values.into_iter().map(Into::into).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use oci_spec::runtime::{
+        Arch, Capability, LinuxNamespaceType, LinuxSeccompAction, LinuxSeccompFilterFlag,
+        LinuxSeccompOperator,
+    };
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
+
     use super::*;
 
+    fn document() -> Value {
+        serde_json::to_value(features()).unwrap()
+    }
+
+    fn list(pointer: &str) -> Vec<String> {
+        let document = document();
+        let list = document.pointer(pointer).and_then(Value::as_array);
+        let names = list.unwrap_or_else(|| panic!("{pointer} is a list"));
+        names
+            .iter()
+            .map(|name| name.as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// The names that the parser of configurations takes: it lists them when it is given another.
+    fn parsed<T: DeserializeOwned>() -> Vec<String> {
+        let Err(error) = serde_json::from_value::<T>(json!("no such name")) else {
+            panic!("any name is parsed");
+        };
+        let text = error.to_string();
+        let expected = text.split_once("expected one of ");
+        let (_, expected) = expected.unwrap_or_else(|| panic!("{text}"));
+        let names = expected.split(", ").map(|name| name.trim_matches('`'));
+        names.map(str::to_owned).collect()
+    }
+
+    fn assert_same(pointer: &str, mut expected: Vec<String>) {
+        let mut names = list(pointer);
+        names.sort();
+        expected.sort();
+        assert_eq!(names, expected, "{pointer}");
+    }
+
     #[test]
-    fn the_document_has_the_specifications_names() {
-        let value = serde_json::to_value(features()).unwrap();
-        assert_eq!(value["linux"]["seccomp"]["archs"][0], "SCMP_ARCH_AARCH64");
-        assert_eq!(value["linux"]["seccomp"]["actions"][0], "SCMP_ACT_ALLOW");
-        assert_eq!(value["linux"]["namespaces"][2], "mount");
-        assert_eq!(value["linux"]["mountExtensions"]["idmap"]["enabled"], false);
-        assert!(
-            value["mountOptions"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .any(|option| option == "rro")
-        );
-        assert!(!value.to_string().contains("null"));
+    fn every_list_has_the_names_that_configurations_are_read_by() {
+        let seccomp = |list: &str| format!("/linux/seccomp/{list}");
+        assert_same("/linux/namespaces", parsed::<LinuxNamespaceType>());
+        assert_same(&seccomp("actions"), parsed::<LinuxSeccompAction>());
+        assert_same(&seccomp("operators"), parsed::<LinuxSeccompOperator>());
+        assert_same(&seccomp("knownFlags"), parsed::<LinuxSeccompFilterFlag>());
+        // The specification does not have it.
+        let mut archs = parsed::<Arch>();
+        archs.retain(|name| name != "SCMP_ARCH_NATIVE");
+        assert_same(&seccomp("archs"), archs);
+    }
+
+    #[test]
+    fn capabilities_are_the_kernels_in_its_order_and_can_all_be_asked_for() {
+        let names = list("/linux/capabilities");
+        assert_eq!(names.first().unwrap(), "CAP_CHOWN");
+        assert_eq!(names.last().unwrap(), "CAP_CHECKPOINT_RESTORE");
+        assert_eq!(names.len(), 41);
+        for name in names {
+            let parsed = serde_json::from_value::<Capability>(json!(name));
+            assert!(parsed.is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_supported_flag_is_a_known_one_and_the_oldest_are_supported() {
+        let known = list("/linux/seccomp/knownFlags");
+        let supported = list("/linux/seccomp/supportedFlags");
+        assert!(supported.iter().all(|flag| known.contains(flag)));
+        // Linux 4.14 and 4.17 have them.
+        for flag in [
+            "SECCOMP_FILTER_FLAG_LOG",
+            "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+            "SECCOMP_FILTER_FLAG_TSYNC",
+        ] {
+            assert!(supported.contains(&flag.to_owned()), "{flag}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_unknown_in_the_document() {
+        let document = document();
+        assert!(!document.to_string().contains("null"));
+        let sections = document["linux"].as_object().unwrap();
+        for section in [
+            "namespaces",
+            "capabilities",
+            "cgroup",
+            "seccomp",
+            "apparmor",
+            "selinux",
+            "intelRdt",
+            "memoryPolicy",
+            "mountExtensions",
+            "netDevices",
+        ] {
+            assert!(sections.contains_key(section), "{section}");
+        }
     }
 }

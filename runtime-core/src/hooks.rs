@@ -29,7 +29,18 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn name(self) -> &'static str {
+    /// All of them, in the order in which they run.
+    pub(crate) const ALL: [Kind; 6] = [
+        Kind::Prestart,
+        Kind::CreateRuntime,
+        Kind::CreateContainer,
+        Kind::StartContainer,
+        Kind::Poststart,
+        Kind::Poststop,
+    ];
+
+    /// What it is called in the configuration.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Prestart => "prestart",
             Kind::CreateRuntime => "createRuntime",
@@ -105,15 +116,7 @@ pub(crate) fn rendezvous(plan: &mut Builder<'_>) {
 
 /// Refuses hooks that could never run.
 pub(crate) fn check(spec: &Spec) -> Result<()> {
-    let kinds = [
-        Kind::Prestart,
-        Kind::CreateRuntime,
-        Kind::CreateContainer,
-        Kind::StartContainer,
-        Kind::Poststart,
-        Kind::Poststop,
-    ];
-    kinds
+    Kind::ALL
         .into_iter()
         .flat_map(|kind| of(spec, kind))
         .try_for_each(|hook| hook.check())

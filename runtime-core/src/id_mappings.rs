@@ -4,26 +4,32 @@ use oci_spec::runtime::LinuxIdMapping;
 use runtime_init::{Rendezvous, Step};
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::namespaces::{NEWUSER, Namespaces};
 use crate::plan::{Builder, Origin, pointer};
 
-/// The maps of a new user namespace (user_namespaces(7)).
+/// The maps of a user namespace (user_namespaces(7)).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct IdMappings {
+    /// Whether the namespace is another's, that is joined: it has to have these maps already.
+    pub(crate) joined: bool,
     pub(crate) users: Vec<Range>,
     pub(crate) groups: Vec<Range>,
 }
 
+/// What a map may have in lines (user_namespaces(7), since Linux 4.15).
+const MOST_LINES: usize = 340;
+
 /// One line of a map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Range {
     pub(crate) container: u32,
     pub(crate) host: u32,
     pub(crate) size: u32,
 }
 
-/// Asks the runtime to write the maps of the user namespace that was just made.
+/// Asks the runtime to write the maps of the user namespace that was just made, or to look whether the one that was just
+/// joined has them.
 pub(crate) fn plan(plan: &mut Builder<'_>, namespaces: &Namespaces<'_>) -> Result<()> {
     let (users, groups) = match plan.linux() {
         None => (None, None),
@@ -46,9 +52,31 @@ pub(crate) fn plan(plan: &mut Builder<'_>, namespaces: &Namespaces<'_>) -> Resul
                 "id mappings need a user namespace",
             ));
         }
+        if !users.is_empty() || !groups.is_empty() {
+            plan.plan.id_mappings = Some(IdMappings {
+                joined: true,
+                users: ranges("/linux/uidMappings", users)?,
+                groups: ranges("/linux/gidMappings", groups)?,
+            });
+            let asked = if users.is_empty() { "gid" } else { "uid" };
+            plan.step(
+                format!("/linux/{asked}Mappings"),
+                &Step::Wait(Rendezvous::IdMaps),
+            );
+        }
         return Ok(());
     }
+    for (list, mappings) in [
+        ("/linux/uidMappings", users),
+        ("/linux/gidMappings", groups),
+    ] {
+        if mappings.is_empty() {
+            let problem = "a new user namespace needs id mappings";
+            return Err(Error::config(list, problem));
+        }
+    }
     plan.plan.id_mappings = Some(IdMappings {
+        joined: false,
         users: ranges("/linux/uidMappings", users)?,
         groups: ranges("/linux/gidMappings", groups)?,
     });
@@ -63,12 +91,10 @@ pub(crate) fn plan(plan: &mut Builder<'_>, namespaces: &Namespaces<'_>) -> Resul
     Ok(())
 }
 
-fn ranges(list: &str, mappings: &[LinuxIdMapping]) -> Result<Vec<Range>> {
-    if mappings.is_empty() {
-        return Err(Error::config(
-            list,
-            "a new user namespace needs id mappings",
-        ));
+pub(crate) fn ranges(list: &str, mappings: &[LinuxIdMapping]) -> Result<Vec<Range>> {
+    if mappings.len() > MOST_LINES {
+        let problem = format!("{} mappings: the kernel takes {MOST_LINES}", mappings.len());
+        return Err(Error::config(list, problem));
     }
     let ranges = mappings.iter().enumerate().map(|(number, mapping)| {
         if mapping.size() == 0 {
@@ -92,4 +118,88 @@ pub(crate) fn map_text(ranges: &[Range]) -> String {
         .iter()
         .map(|range| format!("{} {} {}\n", range.container, range.host, range.size))
         .collect()
+}
+
+/// Writes a new namespace's maps, or compares a joined one's. `pid` is in it.
+pub(crate) fn carry_out(maps: &IdMappings, pid: i32, may_set_groups: bool) -> Result<()> {
+    if !maps.joined && !may_set_groups {
+        write(pid, "setgroups", "deny", "/linux/gidMappings")?;
+    }
+    for (file, ranges, pointer) in [
+        ("uid_map", &maps.users, "/linux/uidMappings"),
+        ("gid_map", &maps.groups, "/linux/gidMappings"),
+    ] {
+        if maps.joined {
+            compare(pid, file, ranges, pointer)?;
+        } else {
+            write(pid, file, &map_text(ranges), pointer)?;
+        }
+    }
+    Ok(())
+}
+
+fn write(pid: i32, file: &str, text: &str, pointer: &str) -> Result<()> {
+    let path = format!("/proc/{pid}/{file}");
+    std::fs::write(&path, text).map_err(|cause| {
+        let mut attempt = format!("write {path}");
+        // The kernel takes a map in one piece, which is shorter than a page (user_namespaces(7)).
+        if text.len() >= rustix::param::page_size() {
+            attempt = format!("{attempt} ({} bytes, and a page is the most)", text.len());
+        }
+        Error::io(ErrorKind::Setup, attempt, cause).at(pointer)
+    })
+}
+
+/// Engines give both the path of a namespace and its maps. What is not asked for may be anything.
+fn compare(pid: i32, file: &str, asked: &[Range], pointer: &str) -> Result<()> {
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let path = format!("/proc/{pid}/{file}");
+    let text = std::fs::read_to_string(&path)
+        .map_err(|cause| Error::io(ErrorKind::Setup, format!("read {path}"), cause).at(pointer))?;
+    // The kernel sorts long maps.
+    let mut there = parse_map(&text);
+    let mut asked = asked.to_vec();
+    there.sort_unstable();
+    asked.sort_unstable();
+    if there == asked {
+        return Ok(());
+    }
+    let there: Vec<_> = text.split_whitespace().collect();
+    let problem = format!(
+        "the user namespace that is joined has other mappings: {}",
+        there.join(" ")
+    );
+    Err(Error::new(ErrorKind::Setup, problem).at(pointer))
+}
+
+fn parse_map(text: &str) -> Vec<Range> {
+    let range = |line: &str| {
+        let mut numbers = line.split_whitespace().map_while(|word| word.parse().ok());
+        Some(Range {
+            container: numbers.next()?,
+            host: numbers.next()?,
+            size: numbers.next()?,
+        })
+    };
+    text.lines().filter_map(range).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_that_the_kernel_prints_is_the_one_that_was_written() {
+        let ranges =
+            [(0, 100_000, 1000), (1000, 5, u32::MAX)].map(|(container, host, size)| Range {
+                container,
+                host,
+                size,
+            });
+        assert_eq!(parse_map(&map_text(&ranges)), ranges);
+        let printed = "         0     100000       1000\n      1000          5 4294967295\n";
+        assert_eq!(parse_map(printed), ranges);
+    }
 }

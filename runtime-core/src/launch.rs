@@ -1,20 +1,22 @@
 //! Starts the init with a plan, and takes part in it: what the host has to do while the container is made.
 
 use std::ffi::CString;
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use runtime_init::{CONTROL, GO, Operation, Rendezvous, Report, ReportKind, Step};
+use runtime_init::{CONTROL, GO, Operation, Rendezvous, Report, ReportKind, Step, TREES};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags,
-    SocketType, recvmsg, send, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::mounts::id_map::UserNamespaces;
 use crate::plan::{self, Plan};
-use crate::{memfd, namespaces, sys};
+use crate::{memfd, mounts, namespaces, scheduler, seccomp, sources, sys};
 
 /// What the caller hands over to the process that is started.
 pub(crate) struct Handover<'a> {
@@ -36,19 +38,36 @@ pub(crate) struct Init {
     /// Whether it still has to clone itself once more.
     forks: bool,
     console: Option<OwnedFd>,
+    /// The state directory.
+    directory: PathBuf,
 }
 
 /// What the init waits for, or how it ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Progress {
     Reached(Rendezvous),
+    /// A filter that hands calls over is in force; this is its listener.
+    Listens(OwnedFd),
     /// The control socket is closed: the user's program runs, or the init is waiting for `start`.
     Done,
 }
 
+impl Message {
+    /// The listener that the message carries.
+    pub(crate) fn listener(self) -> Result<OwnedFd> {
+        self.descriptor
+            .ok_or_else(|| Error::new(ErrorKind::Host, "the init sent no listener"))
+    }
+}
+
 impl Init {
-    /// Starts the init with the plan. `slots` are the plan's, but for the control socket.
-    pub(crate) fn start(plan: &Plan, slots: &[OwnedFd], handover: &Handover<'_>) -> Result<Init> {
+    /// Starts the init with the plan. `slots` are the plan's, but for the control socket; what is not open yet has the plan in
+    /// its place.
+    pub(crate) fn start(
+        plan: &Plan,
+        slots: &[Option<OwnedFd>],
+        handover: &Handover<'_>,
+    ) -> Result<Init> {
         let (control, theirs) = socketpair(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
@@ -75,7 +94,11 @@ impl Init {
         );
         let descriptors: Vec<_> = [encoded.as_fd(), theirs.as_fd()]
             .into_iter()
-            .chain(slots.iter().map(AsFd::as_fd))
+            .chain(
+                slots
+                    .iter()
+                    .map(|slot| slot.as_ref().unwrap_or(&encoded).as_fd()),
+            )
             .collect();
 
         let (pid, pidfd) = sys::spawn(&sys::Start {
@@ -95,6 +118,7 @@ impl Init {
             pid,
             forks: plan.forks,
             console: None,
+            directory: handover.directory.to_owned(),
         })
     }
 
@@ -120,7 +144,7 @@ impl Init {
     pub(crate) fn progress(&mut self, plan: &Plan) -> Result<Progress> {
         let mut reached = None;
         loop {
-            // A child may be faster than the word of its maker: nothing goes on before its pid is known.
+            // A child may be faster than the word of its maker: nothing that it asks for is done before its pid is known.
             if let Some(rendezvous) = reached.filter(|_| !self.forks) {
                 return Ok(Progress::Reached(rendezvous));
             }
@@ -132,8 +156,14 @@ impl Init {
             match message.report.kind {
                 ReportKind::Failed => return Err(step_error(plan, message.report)),
                 ReportKind::Console => self.console = message.descriptor,
+                ReportKind::Wanted => self.send_trees(plan, message.report.step as usize)?,
+                ReportKind::Tree => self.map_ids(plan, &message)?,
+                ReportKind::Listener => return message.listener().map(Progress::Listens),
                 ReportKind::Forked => self.follow(message.report.value)?,
                 ReportKind::Reached => match plan.step(message.report.step as usize) {
+                    Some((_, Step::Wait(rendezvous))) if will_fork(plan, message.report.step) => {
+                        return Ok(Progress::Reached(rendezvous));
+                    }
                     Some((_, Step::Wait(rendezvous))) => reached = Some(rendezvous),
                     _ => {
                         return Err(Error::new(
@@ -144,6 +174,44 @@ impl Init {
                 },
             }
         }
+    }
+
+    fn send_trees(&self, plan: &Plan, step: usize) -> Result<()> {
+        let namespaces = UserNamespaces::new(&self.directory);
+        let trees = sources::open_trees(plan, step, namespaces)?;
+        let trees: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(TREES))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&trees));
+        sendmsg(
+            &self.control,
+            &[IoSlice::new(&[GO])],
+            &mut control,
+            SendFlags::NOSIGNAL,
+        )
+        .map(drop)
+        .host(|| "send the init its mounts".to_owned())
+    }
+
+    /// Maps the ids of a tree that the init has cloned in its mount namespace: over the host's file systems the init, which
+    /// may be in a user namespace, has no rights.
+    fn map_ids(&self, plan: &Plan, message: &Message) -> Result<()> {
+        let step = message.report.step as usize;
+        let (Some(id_map), Some(tree)) = (plan.id_maps.get(&step), &message.descriptor) else {
+            return Err(Error::new(
+                ErrorKind::Host,
+                "the init asks for an id mapping that is not in the plan",
+            ));
+        };
+        let mapped = UserNamespaces::new(&self.directory).map_ids(tree.as_fd(), id_map);
+        mapped.map_err(|refused| {
+            let (origin, what) = match plan.step(step) {
+                Some((origin, step)) => (origin.to_string(), plan::describe(plan, &step)),
+                None => Default::default(),
+            };
+            refused.of(&what).at(origin)
+        })?;
+        self.go()
     }
 
     /// Lets the init go on.
@@ -183,6 +251,15 @@ impl Init {
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL);
         let _ = sys::wait(self.pid);
     }
+}
+
+/// Whether the init is yet to clone itself after this step: so it is the maker who waits there.
+fn will_fork(plan: &Plan, step: u32) -> bool {
+    plan.forks
+        && plan
+            .steps()
+            .skip(step as usize)
+            .any(|(_, step)| matches!(step, Step::Fork))
 }
 
 /// A report, and the descriptor that came with it.
@@ -253,8 +330,18 @@ pub(crate) fn step_error(plan: &Plan, report: Report) -> Error {
         return Error::io(ErrorKind::Setup, problem, cause).at(origin.to_string());
     }
     let mut attempt = plan::describe(plan, &step);
+    if let Step::SetScheduler(scheduling) = &step {
+        attempt = scheduler::attempt(scheduling, &cause);
+    }
     if report.operation != Operation::Whole {
         attempt = format!("{attempt}: {}", report.operation);
+    } else if let Step::LoadSeccomp { flags, .. } = step
+        && let Some(hint) = seccomp::hint(flags, report.value)
+    {
+        attempt = format!("{attempt} ({hint})");
+    }
+    if let Some(remedy) = mounts::remedy(&step, report.value) {
+        attempt = format!("{attempt} ({remedy})");
     }
     Error::io(ErrorKind::Setup, attempt, cause).at(origin.to_string())
 }

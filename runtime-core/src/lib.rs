@@ -30,6 +30,7 @@
 //! until the user's program replaces it; a *tenant* is a process that `exec` puts beside it.
 
 mod annotations;
+mod apparmor;
 mod builder;
 mod bundle;
 mod capabilities;
@@ -41,29 +42,37 @@ mod default_spec;
 mod devices;
 mod error;
 mod exec;
+mod exec_cpu_affinity;
 mod facts;
 mod features;
 mod home;
 mod hooks;
 mod id_mappings;
+mod intel_rdt;
+mod io_priority;
 mod launch;
 mod memfd;
+mod memory_policy;
 mod mounts;
 mod namespaces;
+mod net_devices;
+mod number_list;
 mod paths;
 mod personality;
 pub mod plan;
 mod process;
 mod process_hook;
+mod process_json;
 mod rlimits;
+mod scheduler;
 pub mod seccomp;
+mod selinux;
 mod sources;
 mod spec_version;
 mod state;
 mod status;
 mod sys;
 mod sysctl;
-mod unsupported;
 mod uts;
 
 pub use builder::{CgroupDriver, Stdio};
@@ -74,6 +83,7 @@ pub use default_spec::{default_spec, default_spec_rootless};
 pub use error::{Error, ErrorKind, Result};
 pub use exec::{ExecBuilder, ExitStatus, TenantProcess};
 pub use features::features;
+pub use process_json::parse_process;
 pub use spec_version::SPEC_VERSION;
 pub use status::{State, Status};
 

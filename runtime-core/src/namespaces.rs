@@ -18,6 +18,18 @@ pub(crate) const NEWUSER: u32 = 0x1000_0000;
 pub(crate) const NEWPID: u32 = 0x2000_0000;
 pub(crate) const NEWNET: u32 = 0x4000_0000;
 
+/// The kinds of namespaces, by name.
+pub(crate) const KINDS: [LinuxNamespaceType; 8] = [
+    LinuxNamespaceType::Cgroup,
+    LinuxNamespaceType::Ipc,
+    LinuxNamespaceType::Mount,
+    LinuxNamespaceType::Network,
+    LinuxNamespaceType::Pid,
+    LinuxNamespaceType::Time,
+    LinuxNamespaceType::User,
+    LinuxNamespaceType::Uts,
+];
+
 /// The CLONE_NEW flag of a kind of namespace (namespaces(7)).
 pub(crate) fn flag(kind: LinuxNamespaceType) -> u32 {
     match kind {
@@ -78,7 +90,7 @@ impl<'a> Namespaces<'a> {
             if seen & flag != 0 {
                 return Err(Error::config(
                     pointer,
-                    format!("a second namespace of type {}", namespace.typ()),
+                    format!("a second namespace of type {}", names(flag)),
                 ));
             }
             seen |= flag;
@@ -209,14 +221,6 @@ fn check(plan: &Builder<'_>, namespaces: &Namespaces<'_>) -> Result<()> {
     let named = |name: &Option<String>| name.as_deref().is_some_and(|name| !name.is_empty());
     needs(named(spec.hostname()), NEWUTS, "/hostname", "uts")?;
     needs(named(spec.domainname()), NEWUTS, "/domainname", "uts")?;
-    needs(
-        spec.mounts()
-            .as_ref()
-            .is_some_and(|mounts| !mounts.is_empty()),
-        NEWNS,
-        "/mounts",
-        "mount",
-    )?;
     let Some(linux) = spec.linux() else {
         return Ok(());
     };
@@ -258,7 +262,8 @@ pub(crate) fn set_time_offsets(plan: &mut Builder<'_>) -> Result<()> {
     let mut offsets: Vec<_> = offsets.into_iter().flatten().collect();
     offsets.sort_by_key(|(clock, _)| *clock);
     for (clock, offset) in offsets {
-        let pointer = format!("/linux/timeOffsets/{clock}");
+        let key = clock.replace('~', "~0").replace('/', "~1");
+        let pointer = format!("/linux/timeOffsets/{key}");
         if !matches!(clock.as_str(), "monotonic" | "boottime") {
             return Err(Error::config(
                 pointer,

@@ -20,7 +20,7 @@ pub(crate) fn set(plan: &mut Builder<'_>) -> Result<()> {
         .as_ref()
         .is_some_and(|flags| !flags.is_empty())
     {
-        let problem = "personality flags are not supported by this version";
+        let problem = "personality flags are not supported: the specification knows none";
         return Err(Error::new(ErrorKind::Unsupported, problem).at("/linux/personality/flags"));
     }
     let domain = match personality.domain() {

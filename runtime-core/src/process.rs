@@ -5,36 +5,85 @@ use std::ffi::CString;
 use oci_spec::runtime::Process;
 use runtime_init::{Numbers, Step, Text, TextList};
 
+use crate::annotations;
 use crate::error::{Error, Result};
 use crate::namespaces::{NEWTIME, NEWUSER, Namespaces};
 use crate::plan::{Builder, Origin, Source, c_string, pointer, text_list};
+use crate::{apparmor, exec_cpu_affinity, selinux};
+
+/// Permissions of a container's session keyring (keyrings(7)): all to its possessors; to its user what the kernel gives,
+/// view, read and link, and search, without which `exec` would not find it by its name.
+const KEYRING: u32 = 0x3f1b_0000;
+
+/// Why a container without a `process` cannot be started.
+pub(crate) const NONE: &str = "the configuration has no process to start";
 
 /// Shuts the new process off from its maker: no ptrace, a session and a keyring of its own, a procfs that no mount of
 /// the container reaches.
-pub(crate) fn isolate(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
+pub(crate) fn isolate(plan: &mut Builder<'_>, process: Option<&Process>) -> Result<()> {
     let origin = || Origin::Default("isolation of the init");
     plan.step(origin(), &Step::Undumpable);
     plan.step(origin(), &Step::NewSession);
-    if !plan.options.no_new_keyring {
-        let name = c_string("", format!("_ses.{}", plan.options.id))?;
-        plan.step(origin(), &Step::NewKeyring { name: Text(&name) });
-    }
-    if needs_proc(plan)? {
+    exec_cpu_affinity::reset(plan, process)?;
+    if needs_proc(plan)? || label_needs_proc(plan, process)? {
         plan.step(origin(), &Step::OpenProc);
     }
+    new_keyring(plan, process, KEYRING)?;
+    if let Some(process) = process {
+        oom_score_adj(plan, process);
+    }
+    Ok(())
+}
+
+/// What a process that joins a container needs of the host's procfs is opened before it joins: the container's own may be
+/// covered, and a private one may not be made in a user namespace.
+pub(crate) fn open_proc_of_tenant(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
+    if label_needs_proc(plan, Some(process))? {
+        plan.step(Origin::Default("labels of the process"), &Step::OpenProc);
+    }
+    Ok(())
+}
+
+/// Shuts off a process that joins a container; it is undumpable already. The keyring is the container's.
+pub(crate) fn isolate_tenant(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
+    isolate_hook(plan);
+    exec_cpu_affinity::set_final(plan, process)?;
+    new_keyring(plan, Some(process), 0)?;
     oom_score_adj(plan, process);
     Ok(())
 }
 
-/// The same for a process that joins a container; it is undumpable already.
-pub(crate) fn isolate_tenant(plan: &mut Builder<'_>, process: Option<&Process>) {
+/// Shuts off a hook in the container's namespaces: the host's, and trusted.
+pub(crate) fn isolate_hook(plan: &mut Builder<'_>) {
     plan.step(
         Origin::Default("isolation of the process"),
         &Step::NewSession,
     );
-    if let Some(process) = process {
-        oom_score_adj(plan, process);
+}
+
+/// A session keyring of the container's name: the one there is, if the process may search it, or a new one.
+fn new_keyring(plan: &mut Builder<'_>, process: Option<&Process>, permissions: u32) -> Result<()> {
+    if plan.options.no_new_keyring {
+        return Ok(());
     }
+    let name = c_string("", format!("_ses.{}", plan.options.id))?;
+    selinux::with_key_label(plan, process, |plan| {
+        plan.step(
+            Origin::Default("isolation of the init"),
+            &Step::NewKeyring {
+                name: Text(&name),
+                permissions,
+            },
+        );
+        Ok(())
+    })
+}
+
+fn label_needs_proc(plan: &Builder<'_>, process: Option<&Process>) -> Result<bool> {
+    let Some(process) = process else {
+        return Ok(false);
+    };
+    Ok(apparmor::needs_proc(plan, process)? || selinux::needs_proc(plan, process)?)
 }
 
 fn needs_proc(plan: &Builder<'_>) -> Result<bool> {
@@ -152,7 +201,8 @@ pub(crate) fn umask(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     Ok(())
 }
 
-/// Changes the user. In a user namespace whose maker may not call setgroups(2) the groups stay.
+/// Changes the user. In a user namespace whose maker may not call setgroups(2) the groups stay, and where an annotation
+/// says so.
 pub(crate) fn user(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     let user = process.user();
     check_id("/process/user/uid", user.uid())?;
@@ -163,7 +213,8 @@ pub(crate) fn user(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     }
     let groups: Vec<u8> = groups.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
     let denied = plan.facts.uid != 0 && groups.is_empty();
-    let groups = (!denied).then(|| Numbers::new(&groups));
+    let kept = annotations::is_set(plan.spec, annotations::KEEP_ORIGINAL_GROUPS);
+    let groups = (!denied && !kept).then(|| Numbers::new(&groups));
     let step = Step::SetUser {
         uid: user.uid(),
         gid: user.gid(),

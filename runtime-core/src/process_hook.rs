@@ -14,7 +14,8 @@ use crate::hooks::{Hook, Streams};
 use crate::launch::{Handover, Init, Progress};
 use crate::plan::Options;
 use crate::state::Record;
-use crate::{plan, sources, sys};
+use crate::status::{Status, state};
+use crate::{plan, seccomp, sources, sys};
 
 /// The container in which hooks run.
 pub(crate) struct Place<'a> {
@@ -47,10 +48,13 @@ impl Place<'_> {
         in_time?;
         let status = ExitStatus::from_raw(status);
         if status.success() {
-            Ok(())
-        } else {
-            Err(hook.failure(&status.to_string(), &streams.output))
+            return Ok(());
         }
+        let mut reason = status.to_string();
+        if hook.is_confined() && status.signal() == Some(libc::SIGSYS) {
+            reason.push_str(": bad system call: the hook is under the container's seccomp filter");
+        }
+        Err(hook.failure(&reason, &streams.output))
     }
 
     fn start(&self, hook: &Hook<'_>, streams: &Streams) -> Result<Init> {
@@ -85,8 +89,8 @@ impl Place<'_> {
             .flatten();
         let context = sources::Context {
             tasks: tasks.unwrap_or_default(),
-            listener: None,
             init: Some(self.pidfd),
+            ..sources::Context::default()
         };
         let slots = sources::open(&plan, context)?;
         let handover = Handover {
@@ -100,18 +104,29 @@ impl Place<'_> {
             directory: self.directory,
         };
         let mut init = Init::start(&plan, &slots, &handover)?;
-        let executed = follow(&mut init, &plan);
+        let executed = self.follow(&mut init, &plan);
         if executed.is_err() {
             init.kill();
         }
         executed.map(|()| init)
     }
-}
 
-/// Takes the init through its one rendezvous to the hook's program.
-fn follow(init: &mut Init, plan: &plan::Plan) -> Result<()> {
-    while init.progress(plan)? != Progress::Done {
-        init.go()?;
+    /// Takes the init through its one rendezvous to the hook's program.
+    fn follow(&self, init: &mut Init, plan: &plan::Plan) -> Result<()> {
+        let mut agent = None;
+        loop {
+            match init.progress(plan)? {
+                Progress::Reached(_) => {
+                    agent = seccomp::connect(plan.seccomp_listener.as_ref())?;
+                    init.go()?;
+                }
+                Progress::Listens(listener) => {
+                    let first = self.record.init.map(|init| init.pid);
+                    let state = state(self.record, Status::Created, first);
+                    seccomp::hand_over(&mut agent, &listener, init.pid(), &state)?;
+                }
+                Progress::Done => return Ok(()),
+            }
+        }
     }
-    Ok(())
 }

@@ -37,6 +37,12 @@ pub(crate) fn all(
             ));
         }
         let (resource, soft, hard) = (resource(limit.typ()), limit.soft(), limit.hard());
+        if soft > hard {
+            return Err(Error::config(
+                format!("{pointer}/soft"),
+                format!("the soft limit {soft} is above the hard one, {hard}"),
+            ));
+        }
         if in_user_namespace {
             plan.plan.rlimits.push(Rlimit {
                 origin: pointer.into(),

@@ -22,6 +22,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Cgroup;
 use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::intel_rdt;
+use crate::mounts::on_host::MountId;
+use crate::seccomp::Listener;
 
 const RECORD: &str = "state.json";
 const CONFIG: &str = "config.json";
@@ -39,6 +42,8 @@ pub(crate) struct Record {
     pub(crate) created: u64,
     pub(crate) owner: u32,
     pub(crate) annotations: HashMap<String, String>,
+    /// Whether the configuration has a process.
+    pub(crate) startable: bool,
     /// Whether there are hooks that run after `create`: only then need the configuration be read again.
     pub(crate) later_hooks: bool,
     /// The container's first process; none until `create` is done.
@@ -46,6 +51,12 @@ pub(crate) struct Record {
     pub(crate) cgroup: Option<Cgroup>,
     /// The cgroup that is about to be made. Nothing of the container's is in it, so it is removed and nobody in it killed.
     pub(crate) intended_cgroup: Option<Cgroup>,
+    /// Where its processes are in a resctrl file system.
+    pub(crate) intel_rdt: Option<intel_rdt::Group>,
+    /// The root, when it is mounted on the host.
+    pub(crate) root_mount: Option<MountId>,
+    /// Who is told of the filter that `start` puts in force.
+    pub(crate) seccomp_listener: Option<Listener>,
     /// CLONE_NEW flags of the namespaces that are not the runtime's own.
     pub(crate) namespaces: u32,
     /// What the plan was compiled with beside the configuration.

@@ -1,11 +1,15 @@
 //! The library's only `unsafe`: starting the init, and system calls that no crate wraps.
 #![allow(unsafe_code)]
 
+mod scheduling;
+
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
+
+pub(crate) use scheduling::{set_cpu_affinity, set_io_priority, set_scheduler};
 
 use crate::plan::Attributes;
 
@@ -17,16 +21,25 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// What the child does before it executes the init; all of it is prepared before the clone.
 struct Child<'a> {
-    init: RawFd,
     arguments: &'a [*const libc::c_char],
     environment: &'a [*const libc::c_char],
-    /// Standard streams first, then what goes to `first` and the numbers after it.
-    descriptors: &'a mut [RawFd],
+    /// Standard streams first, then what goes to `first` and the numbers after it, the init's program last.
+    descriptors: &'a mut [Descriptor],
+    /// How many of these that are not where they belong yet lie at each number.
+    users: &'a mut [u16],
     first: RawFd,
     /// Whether it is in a user namespace without id maps.
     unmapped: bool,
     /// Why it could not, for the parent.
     errno: AtomicI32,
+}
+
+/// Where a descriptor lies on its way to its number.
+#[derive(Clone, Copy)]
+struct Descriptor {
+    number: RawFd,
+    /// Whether this is a copy, made because another goes where it was.
+    moved: bool,
 }
 
 /// What a new init is started with.
@@ -54,17 +67,22 @@ pub(crate) fn spawn(start: &Start<'_>) -> io::Result<(i32, OwnedFd)> {
     let mut stack = vec![0u8; STACK_SIZE];
     let arguments = null_terminated(start.arguments);
     let environment = null_terminated(start.environment);
-    let mut descriptors: Vec<RawFd> = start
+    let mut descriptors: Vec<Descriptor> = start
         .stdio
         .iter()
         .chain(start.descriptors)
-        .map(AsRawFd::as_raw_fd)
+        .chain([&start.init])
+        .map(|descriptor| Descriptor {
+            number: descriptor.as_raw_fd(),
+            moved: false,
+        })
         .collect();
+    let mut users = users(&descriptors);
     let mut child = Child {
-        init: start.init.as_raw_fd(),
         arguments: &arguments,
         environment: &environment,
         descriptors: &mut descriptors,
+        users: &mut users,
         first: start.first,
         unmapped: start.namespaces & libc::CLONE_NEWUSER as u32 != 0,
         errno: AtomicI32::new(0),
@@ -103,6 +121,21 @@ pub(crate) fn spawn(start: &Start<'_>) -> io::Result<(i32, OwnedFd)> {
             Err(io::Error::from_raw_os_error(errno))
         }
     }
+}
+
+/// How many of the descriptors lie at each number: the child, which finds them, does not look for more.
+fn users(descriptors: &[Descriptor]) -> Vec<u16> {
+    let mut users = Vec::new();
+    for descriptor in descriptors {
+        let number = usize::try_from(descriptor.number).unwrap_or_default();
+        if users.len() <= number {
+            users.resize(number + 1, 0u16);
+        }
+        if let Some(count) = users.get_mut(number) {
+            *count = count.saturating_add(1);
+        }
+    }
+    users
 }
 
 fn null_terminated(texts: &[&CStr]) -> Vec<*const libc::c_char> {
@@ -247,35 +280,74 @@ fn keep_capabilities() -> Result<(), i32> {
     Ok(())
 }
 
-/// Puts every descriptor at its number, and closes all that the init is not to have. Numbers may overlap, so all are
-/// moved out of the way first. Gives the number of the init's own program.
+/// Puts every descriptor at its number, and closes all that the init is not to have. Numbers may overlap: what lies where
+/// another is to go is moved out of the way, and nothing else is, as a container with many mounts has a descriptor for each
+/// and a process no more than 1024 as a rule. Gives the number of the init's own program.
 fn arrange_descriptors(child: &mut Child<'_>) -> Result<RawFd, i32> {
-    let slots = child.descriptors.len().saturating_sub(3) as RawFd;
-    let init = child.first + slots;
-    let program = duplicate_above(child.init, init)?;
-    for descriptor in child.descriptors.iter_mut() {
-        *descriptor = duplicate_above(*descriptor, init)?;
-    }
-    for (position, descriptor) in child.descriptors.iter().enumerate() {
-        let position = position as RawFd;
-        let number = if position < 3 {
-            position
-        } else {
-            child.first + position - 3
+    let init = child.first + child.descriptors.len().saturating_sub(4) as RawFd;
+    for place in 0..child.descriptors.len() {
+        let number = match place as RawFd {
+            stream @ 0..3 => stream,
+            slot => child.first + slot - 3,
         };
-        // SAFETY: replaces a descriptor in this process's own table.
-        check(unsafe { libc::dup3(*descriptor, number, 0) })?;
+        make_room(child, place, number, init)?;
+        if let Some(&descriptor) = child.descriptors.get(place) {
+            let flags = if number == init { libc::O_CLOEXEC } else { 0 };
+            put(descriptor, number, flags)?;
+            if let Some(users) = child.users.get_mut(descriptor.number as usize) {
+                *users = users.saturating_sub(1);
+            }
+        }
     }
     for preserved in 3..child.first {
         // SAFETY: changes a flag of a descriptor in this process's own table.
         unsafe { libc::fcntl(preserved, libc::F_SETFD, 0) };
     }
-    // SAFETY: as above; then closes the rest of the table, which is this process's own.
+    // SAFETY: closes the rest of the table, which is this process's own.
     unsafe {
-        check(libc::dup3(program, init, libc::O_CLOEXEC))?;
         check(libc::syscall(libc::SYS_close_range, init + 1, libc::c_uint::MAX, 0) as libc::c_int)?;
     }
     Ok(init)
+}
+
+/// Moves descriptors that lie at the number and still have to go to another.
+fn make_room(child: &mut Child<'_>, place: usize, number: RawFd, init: RawFd) -> Result<(), i32> {
+    let Some(users) = child.users.get_mut(number as usize) else {
+        return Ok(());
+    };
+    let count = usize::from(*users);
+    *users = 0;
+    let later = child.descriptors.iter_mut().skip(place + 1);
+    let mut duplicate = None;
+    for descriptor in later
+        .filter(|descriptor| descriptor.number == number)
+        .take(count)
+    {
+        let number = match duplicate {
+            Some(duplicate) => duplicate,
+            None => *duplicate.insert(duplicate_above(number, init)?),
+        };
+        // One that goes to several numbers stays open until all is closed that lies above the init's.
+        let moved = count == 1;
+        *descriptor = Descriptor { number, moved };
+    }
+    Ok(())
+}
+
+/// Puts a descriptor at a number; one that was moved out of the way makes room for the next to be.
+fn put(descriptor: Descriptor, number: RawFd, flags: libc::c_int) -> Result<(), i32> {
+    // SAFETY: changes, replaces and closes descriptors in this process's own table.
+    unsafe {
+        if descriptor.number == number {
+            let flags = if flags == 0 { 0 } else { libc::FD_CLOEXEC };
+            return check(libc::fcntl(number, libc::F_SETFD, flags)).map(drop);
+        }
+        check(libc::dup3(descriptor.number, number, flags))?;
+        if descriptor.moved {
+            libc::close(descriptor.number);
+        }
+    }
+    Ok(())
 }
 
 fn duplicate_above(descriptor: RawFd, number: RawFd) -> Result<RawFd, i32> {
@@ -292,7 +364,8 @@ fn errno() -> i32 {
     unsafe { *libc::__errno_location() }
 }
 
-fn block_signals() -> libc::sigset_t {
+/// Blocks all signals for the calling thread; gives those that were.
+pub(crate) fn block_signals() -> libc::sigset_t {
     // SAFETY: both sets are written by the calls before they are read.
     unsafe {
         let (mut all, mut old) = (std::mem::zeroed(), std::mem::zeroed());
@@ -340,14 +413,29 @@ pub(crate) fn set_mount_attributes(
     Ok(())
 }
 
+/// Gives a detached tree the ids of a user namespace (mount_setattr(2), MOUNT_ATTR_IDMAP).
+pub(crate) fn map_ids(
+    tree: BorrowedFd<'_>,
+    namespace: BorrowedFd<'_>,
+    recursive: bool,
+) -> io::Result<()> {
+    // A descriptor is not negative.
+    let namespace = namespace.as_raw_fd() as u64;
+    let attr = [libc::MOUNT_ATTR_IDMAP, 0, 0, namespace];
+    call_mount_setattr(tree, &attr, recursive)
+}
+
 fn mount_setattr(
     tree: BorrowedFd<'_>,
     (set, clear): (u64, u64),
     propagation: u32,
     recursive: bool,
 ) -> io::Result<()> {
-    // `struct mount_attr`: attr_set, attr_clr, propagation, userns_fd.
-    let attr: [u64; 4] = [set, clear, u64::from(propagation), 0];
+    call_mount_setattr(tree, &[set, clear, u64::from(propagation), 0], recursive)
+}
+
+/// `attr` is `struct mount_attr`: attr_set, attr_clr, propagation, userns_fd.
+fn call_mount_setattr(tree: BorrowedFd<'_>, attr: &[u64; 4], recursive: bool) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: an empty path, and a structure of the size that is given.
     let result = unsafe {
@@ -357,7 +445,7 @@ fn mount_setattr(
             c"".as_ptr(),
             flags,
             attr.as_ptr(),
-            size_of_val(&attr),
+            size_of_val(attr),
         )
     };
     if result < 0 {
@@ -375,6 +463,17 @@ pub(crate) fn is_in_bounding_set(capability: u32) -> Option<bool> {
         1 => Some(true),
         _ => None,
     }
+}
+
+/// Whether the kernel knows flags of seccomp(2): with known ones it goes on to read the filter, which is not there.
+pub(crate) fn has_seccomp_flag(flag: u32) -> bool {
+    let mode = libc::SECCOMP_SET_MODE_FILTER;
+    // WAIT_KILLABLE_RECV is refused without a listener.
+    let flags = flag | runtime_init::SECCOMP_NEW_LISTENER;
+    let filter = std::ptr::null::<libc::sock_fprog>();
+    // SAFETY: the kernel answers the null address with EFAULT, and loads nothing.
+    let answer = unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, filter) };
+    answer == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT)
 }
 
 /// prlimit(2) on another process.

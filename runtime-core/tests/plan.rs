@@ -6,8 +6,16 @@
 mod arbitrary;
 #[path = "plan/configurations.rs"]
 mod configurations;
+#[path = "plan/mounts.rs"]
+mod mounts;
+#[path = "plan/process.rs"]
+mod process;
 #[path = "plan/refusals.rs"]
 mod refusals;
+#[path = "plan/refusals_scheduling.rs"]
+mod refusals_scheduling;
+#[path = "plan/seccomp.rs"]
+mod seccomp;
 
 use std::fs;
 use std::path::Path;
@@ -94,6 +102,23 @@ fn assert_snapshot(name: &str, text: &str) {
 }
 
 #[test]
+fn without_a_process_nothing_is_executed_and_nothing_can_be_run() {
+    let mut config = configurations::config();
+    config.as_object_mut().unwrap().remove("process");
+    let plan = compiled(&config);
+    let names = names(&plan);
+    assert_eq!(names[names.len() - 2..], ["Wait Ready", "AwaitStart"]);
+
+    let spec: Spec = serde_json::from_value(config).unwrap();
+    let options = Options {
+        start_at_once: true,
+        ..options()
+    };
+    let error = compile_with(&spec, &HostFacts::typical(), &options).unwrap_err();
+    assert_eq!(error.origin(), Some("/process"));
+}
+
+#[test]
 fn the_plan_of_the_default_configuration_is_as_checked_in() {
     assert_snapshot("default-plan.txt", &compiled(&default()).to_string());
 }
@@ -116,10 +141,12 @@ fn the_steps_of_a_configuration_with_everything_come_in_this_order() {
         "BecomeRoot",
         "Unshare",
         "BringLoopbackUp",
+        "Wait NetDevices",
         "Undumpable",
         "NewSession",
-        "NewKeyring",
+        "ResetCpuAffinity",
         "OpenProc",
+        "NewKeyring",
         "Unshare",
         "WriteProc",
         "EnterTimeNamespace",
@@ -142,6 +169,7 @@ fn the_steps_of_a_configuration_with_everything_come_in_this_order() {
         "Mask",
         "SetMountAttributes",
         "SetUmask",
+        "SetMemoryPolicy",
         "ChownStdio",
         "LimitBoundingSet",
         "SetUser",
@@ -166,6 +194,18 @@ fn a_filter_is_loaded_with_the_privileges_that_it_needs_or_without_any() {
     let without = names(&compiled(&config));
     assert!(position(&without, "LoadSeccomp") < position(&without, "SetCapabilities"));
     assert!(!without.contains(&"SetNoNewPrivileges".to_owned()));
+}
+
+#[test]
+fn an_annotation_keeps_the_callers_supplementary_groups() {
+    let groups_are_set = |value: Value| {
+        let annotations = json!({"run.oci.keep_original_groups": value});
+        let plan = compiled(&patched(rich(), "/annotations", annotations));
+        plan.steps()
+            .any(|(_, step)| matches!(step, Step::SetUser { groups, .. } if groups.is_some()))
+    };
+    assert!(!groups_are_set(json!("1")));
+    assert!(groups_are_set(json!("0")));
 }
 
 #[test]

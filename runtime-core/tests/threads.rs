@@ -191,7 +191,7 @@ fn the_terminal_of_a_container_is_its_callers_to_take_once() {
         .read_to_end(&mut text)
         .map_err(|error| error.raw_os_error());
     assert!(matches!(end, Ok(_) | Err(Some(5))), "{end:?}");
-    assert_eq!(String::from_utf8_lossy(&text), "a terminal\r\n");
+    assert_eq!(String::from_utf8_lossy(&text), "a terminal\n");
     assert_eq!(container.wait().unwrap().code(), 0);
     container.delete(false).unwrap();
     place.assert_empty();

@@ -20,7 +20,7 @@ mod step;
 mod text;
 
 pub use report::{Fault, Operation, Report, ReportKind};
-pub use step::{Header, Rendezvous, Slot, Step};
+pub use step::{Header, Rendezvous, Scheduling, SchedulingAttributes, Slot, Step};
 pub use text::{Bytes, Numbers, Text, TextList};
 
 /// What the init is called in `/proc/PID/comm` and as the first argument, until the user's program replaces it.
@@ -34,6 +34,12 @@ pub const CONTROL: Slot = Slot(0);
 
 /// The byte by which the runtime lets the init go on from a [`Rendezvous`].
 pub const GO: u8 = b'!';
+
+/// So many trees the runtime sends at most in one message (unix(7) allows 253).
+pub const TREES: usize = 64;
+
+/// `SECCOMP_FILTER_FLAG_NEW_LISTENER` of seccomp(2): with it [`Step::LoadSeccomp`] sends the listener to the runtime.
+pub const SECCOMP_NEW_LISTENER: u32 = 1 << 3;
 
 /// Decodes the value at the front of `bytes`, and gives back what follows it.
 ///

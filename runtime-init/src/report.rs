@@ -13,6 +13,12 @@ pub enum ReportKind {
     Forked,
     /// The message carries the pty's master.
     Console,
+    /// The init waits for the tree of this step, and for those of the steps of the same kind right after it.
+    Wanted,
+    /// The message carries a mount tree whose ids the runtime is to map, and the init waits.
+    Tree,
+    /// The message carries the listener of the seccomp filter that is in force now.
+    Listener,
 }
 
 /// A message from the init.
@@ -32,6 +38,16 @@ impl Report {
     /// The size of an encoded report.
     pub const SIZE: usize = 10;
 
+    /// The report of a seccomp listener, made by this step.
+    pub const fn listener(step: u32) -> Report {
+        Report {
+            kind: ReportKind::Listener,
+            step,
+            operation: Operation::Whole,
+            value: 0,
+        }
+    }
+
     /// The message as it goes over the socket.
     pub fn encode(self) -> [u8; Self::SIZE] {
         let [s0, s1, s2, s3] = self.step.to_ne_bytes();
@@ -50,6 +66,9 @@ impl Report {
             1 => ReportKind::Failed,
             2 => ReportKind::Forked,
             3 => ReportKind::Console,
+            4 => ReportKind::Wanted,
+            5 => ReportKind::Tree,
+            6 => ReportKind::Listener,
             _ => return None,
         };
         Some(Report {
@@ -93,6 +112,8 @@ macro_rules! operations {
 operations! {
     /// The step as a whole, or the one system call that it makes.
     Whole => "",
+    /// Finding the source of a bind mount under the root.
+    OpenSource => "open source",
     /// Finding the path under the root.
     Resolve => "open target",
     /// Making a missing directory or file under the root.
@@ -111,6 +132,8 @@ operations! {
     CloneMount => "clone mount",
     /// mount_setattr(2).
     SetAttributes => "set mount attributes",
+    /// Copying what a tmpfs covers into it.
+    CopyUp => "copy what it covers",
     /// move_mount(2).
     AttachMount => "attach mount",
     /// pivot_root(2).
@@ -143,6 +166,10 @@ operations! {
     Write => "write",
     /// Talking to the runtime.
     Control => "talk to the runtime",
+    /// Starting the thread that sends a seccomp listener.
+    StartSender => "start the thread that sends the listener",
+    /// Sending a seccomp listener.
+    SendListener => "send the listener to the runtime",
     /// Decoding the plan.
     Decode => "decode plan",
 }

@@ -18,12 +18,59 @@ pub struct Slot(pub u16);
 /// Where the init waits for the runtime's part of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rendezvous {
-    /// The user namespace exists; the runtime writes its id maps.
+    /// The user namespace exists; the runtime writes its id maps, or reads those of one that was joined.
     IdMaps,
+    /// The network namespace exists; the runtime moves network devices into it.
+    NetDevices,
     /// The namespaces and mounts exist, the root is still the host's: prestart, createRuntime and createContainer hooks.
     CreateHooks,
     /// All is done that `create` does; the runtime sets limits, records the state, and writes the pid file.
     Ready,
+}
+
+/// What sched_setattr(2) sets, as `struct sched_attr` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the kernel's")]
+pub struct Scheduling {
+    pub policy: u32,
+    pub flags: u64,
+    pub nice: i32,
+    pub priority: u32,
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
+}
+
+/// `struct sched_attr` with the fields that Linux 5.3 added (SCHED_ATTR_SIZE_VER1): the utilisation that
+/// SCHED_FLAG_UTIL_CLAMP_MIN and _MAX are about, for which the specification has no values.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct SchedulingAttributes {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+    utilisation: [u32; 2],
+}
+
+impl From<&Scheduling> for SchedulingAttributes {
+    fn from(scheduling: &Scheduling) -> Self {
+        SchedulingAttributes {
+            size: size_of::<SchedulingAttributes>() as u32,
+            policy: scheduling.policy,
+            flags: scheduling.flags,
+            nice: scheduling.nice,
+            priority: scheduling.priority,
+            runtime: scheduling.runtime,
+            deadline: scheduling.deadline,
+            period: scheduling.period,
+            utilisation: [0; 2],
+        }
+    }
 }
 
 /// One thing to do inside the container. Paths are relative to the container's root and resolved inside it
@@ -54,8 +101,13 @@ pub enum Step<'a> {
     Undumpable,
     /// setsid(2).
     NewSession,
-    /// A session keyring of this name (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING).
-    NewKeyring { name: Text<'a> },
+    /// sched_setaffinity(2) to these CPUs.
+    SetCpuAffinity { cpus: Bytes<'a> },
+    /// sched_setaffinity(2) to all CPUs that the cgroup allows, if the kernel lets it.
+    ResetCpuAffinity,
+    /// A session keyring of this name, a new one unless there is one that may be searched (keyctl(2),
+    /// KEYCTL_JOIN_SESSION_KEYRING), and its permissions, unless they are 0 (KEYCTL_SETPERM).
+    NewKeyring { name: Text<'a>, permissions: u32 },
     /// Make the private procfs through which [`Step::WriteProc`] writes; no mount of the container can redirect it.
     OpenProc,
     /// Write to a file of the private procfs.
@@ -64,10 +116,30 @@ pub enum Step<'a> {
     SetRootPropagation { flags: u32 },
     /// Mount the tree of the slot at this path of the host: the root from now on.
     AttachRoot { tree: Slot, path: Text<'a> },
+    /// The directory at this path of the host is the root from now on: there is no mount namespace of the container's own to
+    /// mount it in.
+    OpenRoot { path: Text<'a> },
     /// The root of the mount namespace, which was joined, is the root from now on.
     UseCurrentRoot,
-    /// Attach a tree that the runtime opened and set up. A missing target is made: a directory or an empty file.
+    /// Attach a tree that the runtime opens and sets up when this step's turn has come. A missing target is made: a directory or an empty file.
     MountTree { tree: Slot, target: Text<'a> },
+    /// Bind what the mounts before this one have made of `source`, which lies inside the root too. A missing target is made.
+    BindInside {
+        source: Text<'a>,
+        target: Text<'a>,
+        /// With the mounts below it.
+        recursive: bool,
+        /// MOUNT_ATTR_ bits of the mount alone.
+        set: u64,
+        clear: u64,
+        /// The same for the mount with all below it.
+        recursive_set: u64,
+        recursive_clear: u64,
+        /// MS_SHARED, MS_SLAVE, MS_PRIVATE or MS_UNBINDABLE, each perhaps with MS_REC, in the order of application.
+        propagation: Numbers<'a>,
+        /// The runtime maps its ids before it is attached: that needs rights over the host's file systems.
+        mapped: bool,
+    },
     /// A new file system.
     MountNew {
         fstype: Text<'a>,
@@ -82,7 +154,28 @@ pub enum Step<'a> {
         strict: bool,
         /// The new root directory gets the mode of the directory that it covers.
         keep_mode: bool,
+        /// It begins with a copy of what it covers.
+        copy_up: bool,
     },
+    /// A new file system by mount(2), for options that fsconfig(2) has no room for.
+    MountByData {
+        fstype: Text<'a>,
+        source: Text<'a>,
+        /// MS_ flags of the superblock.
+        flags: u32,
+        /// All options, with commas between them.
+        data: Text<'a>,
+        attributes: u64,
+        propagation: u32,
+        target: Text<'a>,
+    },
+    /// Change the options of the file system that is mounted at this path (fspick(2)).
+    Reconfigure {
+        target: Text<'a>,
+        options: TextList<'a>,
+    },
+    /// The SELinux label of a directory (xattr(7), `security.selinux`).
+    LabelFile { path: Text<'a>, label: Text<'a> },
     /// mount_setattr(2) on the mount at this path.
     SetMountAttributes {
         target: Text<'a>,
@@ -138,6 +231,12 @@ pub enum Step<'a> {
     SetHostname { name: Text<'a> },
     /// setdomainname(2).
     SetDomainname { name: Text<'a> },
+    /// sched_setattr(2).
+    SetScheduler(Scheduling),
+    /// ioprio_set(2), of the process group.
+    SetIoPriority { value: u32 },
+    /// set_mempolicy(2): the mode with its flags, and the mask of nodes.
+    SetMemoryPolicy { mode: u32, nodes: Bytes<'a> },
     /// umask(2).
     SetUmask { mask: u32 },
     /// Take every capability that is not in the mask from the bounding set, up to the kernel's last one.
@@ -165,7 +264,8 @@ pub enum Step<'a> {
     FindProgram { candidates: TextList<'a> },
     /// Wait for `start`, which connects to the listening socket of the slot.
     AwaitStart { listener: Slot },
-    /// seccomp(2), SECCOMP_SET_MODE_FILTER.
+    /// seccomp(2), SECCOMP_SET_MODE_FILTER. With [`SECCOMP_NEW_LISTENER`](crate::SECCOMP_NEW_LISTENER) among the flags
+    /// the listener goes to the runtime.
     LoadSeccomp { flags: u32, program: Bytes<'a> },
     /// execve(2) with the init's own arguments and environment, which are the user's.
     Execute,

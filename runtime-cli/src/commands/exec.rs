@@ -88,7 +88,7 @@ impl Exec {
     fn exec(&self, globals: &Globals) -> Result<u8> {
         let container = super::load(globals, self.container())?;
         let mut process = match given(self.process.as_deref()) {
-            Some(file) => read_process(file)?,
+            Some(file) => completed(read_process(file)?, configured_process(&container)?),
             None => self.adapt(configured_process(&container)?)?,
         };
         let terminal = process.terminal().unwrap_or(false);
@@ -219,18 +219,38 @@ fn configured_process(container: &Container) -> Result<Process> {
 fn read_process(file: &Path) -> Result<Process> {
     let text = fs::read(file)
         .map_err(|cause| Failure::io(format_args!("open {}", file.display()), cause))?;
-    parse_process(&text).map_err(|cause| Failure::new(format!("{}: {cause}", file.display())))
+    runtime_core::parse_process(&text)
+        .map_err(|cause| Failure::new(format!("{}: {cause}", file.display())))
 }
 
-/// A process without a user is root's, as for runc.
-fn parse_process(text: &[u8]) -> serde_json::Result<Process> {
-    let mut process: serde_json::Value = serde_json::from_slice(text)?;
-    if let Some(members) = process.as_object_mut() {
-        members
-            .entry("user")
-            .or_insert_with(|| serde_json::json!({"uid": 0, "gid": 0}));
+/// What a file says nothing of is the container's, where it confines the process or shares the machine out; as for runc.
+fn completed(mut process: Process, configured: Process) -> Process {
+    let is_empty = |text: &Option<String>| text.as_deref().is_none_or(str::is_empty);
+    if process.capabilities().is_none() {
+        process.set_capabilities(configured.capabilities().clone());
     }
-    serde_json::from_value(process)
+    if is_empty(process.apparmor_profile()) {
+        process.set_apparmor_profile(configured.apparmor_profile().clone());
+    }
+    if is_empty(process.selinux_label()) {
+        process.set_selinux_label(configured.selinux_label().clone());
+    }
+    if process.rlimits().as_ref().is_none_or(Vec::is_empty) {
+        process.set_rlimits(configured.rlimits().clone());
+    }
+    if process.io_priority().is_none() {
+        process.set_io_priority(*configured.io_priority());
+    }
+    if process.scheduler().is_none() {
+        process.set_scheduler(configured.scheduler().clone());
+    }
+    if process.exec_cpu_affinity().is_none() {
+        process.set_exec_cpu_affinity(configured.exec_cpu_affinity().clone());
+    }
+    if process.user().umask().is_none() {
+        process.user_mut().set_umask(configured.user().umask());
+    }
+    process
 }
 
 /// A user and, where it is given, a group.
@@ -349,6 +369,30 @@ mod tests {
             (7, 8, Some(true))
         );
         assert_eq!(process.env().clone().unwrap(), ["A=1"]);
+    }
+
+    #[test]
+    fn a_process_from_a_file_is_confined_like_the_container_unless_it_says_otherwise() {
+        let configured = serde_json::json!({
+            "cwd": "/", "user": {"uid": 7, "gid": 8, "umask": 63}, "args": ["sh"],
+            "noNewPrivileges": true, "apparmorProfile": "web", "selinuxLabel": "u:r:t:s0",
+            "capabilities": {"bounding": ["CAP_KILL"]},
+            "rlimits": [{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}],
+            "ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 4},
+            "scheduler": {"policy": "SCHED_BATCH"}, "execCPUAffinity": {"final": "0"},
+        });
+        let configured: Process = serde_json::from_value(configured).unwrap();
+        let bare = runtime_core::parse_process(br#"{"cwd": "/tmp", "args": ["ls"]}"#).unwrap();
+        let process = completed(bare.clone(), configured.clone());
+        let mut expected = configured.clone();
+        expected
+            .set_cwd("/tmp".into())
+            .set_args(Some(vec!["ls".into()]))
+            .set_no_new_privileges(None);
+        expected.user_mut().set_uid(0).set_gid(0);
+        assert_eq!(process, expected);
+        let full = completed(configured.clone(), bare);
+        assert_eq!(full, configured);
     }
 
     #[test]

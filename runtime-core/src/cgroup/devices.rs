@@ -83,7 +83,7 @@ pub(super) enum Kind {
     Character,
 }
 
-/// Which devices an exception is for. The order is that in which they are written: wildcards first.
+/// Which devices an exception is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Match {
     pub(super) major: Option<u32>,
@@ -107,6 +107,8 @@ pub(super) struct Rules {
     /// What holds where no exception does.
     pub(super) allow: bool,
     pub(super) exceptions: BTreeMap<Match, (Access, Origin)>,
+    /// The exceptions as the kernel lists them: in the order of the rules that made them.
+    pub(super) order: Vec<Match>,
 }
 
 /// Plans what the container may use. The caller that is not the host's root cannot restrict that.
@@ -134,13 +136,15 @@ pub(super) fn compile(
         Err(error) if asked => return Err(error),
         Err(_) => return Ok(()),
     };
-    let (default, exception) = match rules.allow {
+    let (default, file) = match rules.allow {
         true => ("devices.allow", "devices.deny"),
         false => ("devices.deny", "devices.allow"),
     };
     hierarchy.write(default, "a", POINTER);
-    for (device, (access, origin)) in rules.exceptions {
-        hierarchy.write(exception, format!("{device} {access}"), origin);
+    for device in &rules.order {
+        if let Some((access, origin)) = rules.exceptions.get(device) {
+            hierarchy.write(file, format!("{device} {access}"), origin.clone());
+        }
     }
     Ok(())
 }
@@ -175,7 +179,7 @@ impl Rules {
             LinuxDeviceType::A => {
                 *self = Rules {
                     allow: rule.allow(),
-                    exceptions: BTreeMap::new(),
+                    ..Rules::default()
                 };
                 return Ok(());
             }
@@ -245,11 +249,12 @@ impl Rules {
         origin: Origin,
     ) -> Result<(), CgroupError> {
         if allow != self.allow {
-            let exception = self
-                .exceptions
-                .entry(device)
-                .or_insert((Access::default(), origin.clone()));
-            *exception = (Access(exception.0.0 | access.0), origin);
+            let (before, _) = self.exceptions.get(&device).cloned().unwrap_or_else(|| {
+                self.order.push(device);
+                (Access::default(), origin.clone())
+            });
+            let merged = (Access(before.0 | access.0), origin);
+            self.exceptions.insert(device, merged);
             return Ok(());
         }
         self.check_hole(device, access, &origin)?;
@@ -257,6 +262,7 @@ impl Rules {
             left.0 &= !access.0;
             if *left == Access::default() {
                 self.exceptions.remove(&device);
+                self.order.retain(|listed| *listed != device);
             }
         }
         Ok(())

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use runtime_init::{Step, Text, TextList};
 
-use super::{Parsed, options};
+use super::options;
+use super::parsed::Parsed;
 use crate::cgroup::{Directory, Version};
 use crate::error::Result;
 use crate::namespaces::{NEWCGROUP, NEWUSER, Namespaces};
@@ -73,14 +74,13 @@ fn mount_v1(
         attributes: without_read_only(parsed.attributes),
         ..parsed.clone()
     };
-    new(
-        plan,
-        pointer,
-        &writable,
-        target,
-        c"tmpfs",
-        &["source=tmpfs", "mode=755"],
-    )?;
+    let label = super::label::option(plan, "tmpfs")?;
+    let label = label.as_ref().and_then(|label| label.to_str().ok());
+    let options: Vec<_> = ["source=tmpfs", "mode=755"]
+        .into_iter()
+        .chain(label)
+        .collect();
+    new(plan, pointer, &writable, target, c"tmpfs", &options)?;
     let own_view = Namespaces::of(plan)?.has(NEWCGROUP);
     for directory in directories {
         let Some(name) = directory.mount_point.file_name() else {
@@ -166,6 +166,7 @@ fn new(
         target: Text(target),
         strict: false,
         keep_mode: false,
+        copy_up: false,
     };
     plan.step(pointer.to_owned(), &step);
     Ok(())
@@ -187,6 +188,8 @@ fn bind(
         recursive: true,
         attributes,
         propagation: super::root::bind_propagation(plan, &parsed.propagation)?,
+        id_map: None,
+        keeps_locks: false,
         must_be_proc: false,
     };
     let tree = plan.slot(pointer.to_owned(), source)?;

@@ -13,14 +13,20 @@ pub(crate) enum Effect {
     Bind(bool),
     /// A flag of the file system itself.
     Superblock(&'static str),
-    /// Needs more than flags, and this version does not do it.
-    Unsupported,
+    /// A change of what is mounted there already.
+    Remount,
+    /// A bind mount with ids of its own, `true` for one with those of what is mounted below, too.
+    IdMap(bool),
+    /// A tmpfs that begins with what it covers.
+    CopyUp,
     /// Nothing: what the kernel does anyway (a file system itself decides whether it counts versions), or an option for
     /// fstab(5) alone.
     Nothing,
 }
 
-use Effect::{Attributes, Bind, Nothing, Propagation, Recursive, Superblock, Unsupported};
+use Effect::{
+    Attributes, Bind, CopyUp, IdMap, Nothing, Propagation, Recursive, Remount, Superblock,
+};
 
 pub(crate) const RDONLY: u64 = 0x1;
 pub(crate) const NOSUID: u64 = 0x2;
@@ -28,13 +34,19 @@ pub(crate) const NODEV: u64 = 0x4;
 pub(crate) const NOEXEC: u64 = 0x8;
 /// The field of the access time's attributes; relatime is its zero.
 pub(crate) const ATIME: u64 = 0x70;
-const NOATIME: u64 = 0x10;
-const STRICTATIME: u64 = 0x20;
-const NODIRATIME: u64 = 0x80;
+pub(crate) const NOATIME: u64 = 0x10;
+pub(crate) const STRICTATIME: u64 = 0x20;
+pub(crate) const NODIRATIME: u64 = 0x80;
 const NOSYMFOLLOW: u64 = 0x20_0000;
 
 /// What a bind mount with any option of this kind has exactly as the options say, whatever its source has.
-pub(crate) const BIND_ATTRIBUTES: u64 = RDONLY | NOSUID | NODEV | NOEXEC | NODIRATIME | NOSYMFOLLOW;
+pub(crate) const BIND_ATTRIBUTES: u64 = RDONLY | NOSUID | NODEV | NOEXEC | NOSYMFOLLOW;
+
+/// What a user namespace may not take from a mount that it got from another (mount_namespaces(7), "locked").
+pub(crate) const LOCKABLE: u64 = RDONLY | NOSUID | NODEV | NOEXEC | ACCESS_TIME;
+
+/// All that is about access times: who asks for one of these gets it alone.
+pub(crate) const ACCESS_TIME: u64 = ATIME | NODIRATIME;
 
 pub(crate) const MS_REC: u32 = 0x4000;
 pub(crate) const MS_UNBINDABLE: u32 = 1 << 17;
@@ -94,7 +106,7 @@ const OPTIONS: &[(&str, Effect)] = &[
     ("diratime", clear(NODIRATIME)),
     ("dirsync", Superblock("dirsync")),
     ("exec", clear(NOEXEC)),
-    ("idmap", Unsupported),
+    ("idmap", IdMap(false)),
     ("iversion", Nothing),
     ("lazytime", Superblock("lazytime")),
     ("loud", Nothing),
@@ -116,8 +128,9 @@ const OPTIONS: &[(&str, Effect)] = &[
     ("rdev", rclear(NODEV)),
     ("rdiratime", rclear(NODIRATIME)),
     ("relatime", clear(ATIME)),
+    ("remount", Remount),
     ("rexec", rclear(NOEXEC)),
-    ("ridmap", Unsupported),
+    ("ridmap", IdMap(true)),
     ("rnoatime", ratime(NOATIME)),
     ("rnodev", rset(NODEV)),
     ("rnodiratime", rset(NODIRATIME)),
@@ -145,7 +158,7 @@ const OPTIONS: &[(&str, Effect)] = &[
     ("suid", clear(NOSUID)),
     ("symfollow", clear(NOSYMFOLLOW)),
     ("sync", Superblock("sync")),
-    ("tmpcopyup", Unsupported),
+    ("tmpcopyup", CopyUp),
     ("unbindable", Propagation(MS_UNBINDABLE)),
 ];
 
@@ -165,12 +178,44 @@ pub(crate) fn propagation_name(flags: u32) -> &'static str {
     found.map_or("unchanged", |(name, _)| name)
 }
 
+/// What attributes set and clear, by the names of the options that do.
+pub(crate) fn attribute_names(attributes: &crate::plan::Attributes) -> Vec<String> {
+    let bits = [RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW];
+    let on = [
+        "ro",
+        "nosuid",
+        "nodev",
+        "noexec",
+        "nodiratime",
+        "nosymfollow",
+    ];
+    let off = ["rw", "suid", "dev", "exec", "diratime", "symfollow"];
+    let mut names = Vec::new();
+    for (prefix, set, clear) in [
+        ("r", attributes.recursive_set, attributes.recursive_clear),
+        ("", attributes.set, attributes.clear),
+    ] {
+        for ((bit, on), off) in bits.iter().zip(on).zip(off) {
+            if set & bit != 0 {
+                names.push(format!("{prefix}{on}"));
+            } else if clear & bit != 0 {
+                names.push(format!("{prefix}{off}"));
+            }
+        }
+        let access_time = match set & ATIME {
+            NOATIME => Some("noatime"),
+            STRICTATIME => Some("strictatime"),
+            _ if clear & ATIME != 0 => Some("relatime"),
+            _ => None,
+        };
+        names.extend(access_time.map(|name| format!("{prefix}{name}")));
+    }
+    names
+}
+
 /// The options that work, for `features`.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    OPTIONS
-        .iter()
-        .filter(|(_, effect)| *effect != Unsupported)
-        .map(|(name, _)| *name)
+    OPTIONS.iter().map(|(name, _)| *name)
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! `root` and `linux.rootfsPropagation`: the container's root file system.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::Root;
-use runtime_init::{Step, Text};
+use runtime_init::{Slot, Step, Text};
 
 use super::options::{self, Effect, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE};
-use crate::error::{Error, ErrorKind, Result};
-use crate::namespaces::{NEWNS, Namespaces};
+use crate::error::{Error, Result};
+use crate::namespaces::{NEWNS, NEWUSER, Namespaces};
 use crate::plan::{Attributes, Builder, Origin, Source, c_string, pointer};
 
 /// Mounts the root file system where it lies on the host, in the container's mount namespace: hooks that run before
@@ -18,14 +18,18 @@ pub(crate) fn attach(plan: &mut Builder<'_>) -> Result<()> {
         .root()
         .as_ref()
         .ok_or_else(|| Error::config("/root", "a container needs a root file system"))?;
-    if !Namespaces::of(plan)?.has(NEWNS) {
-        let problem = "a container without a mount namespace of its own is not supported: its root would be mounted on the host";
-        return Err(Error::new(ErrorKind::Unsupported, problem).at("/linux/namespaces"));
-    }
     if root.path().as_os_str().is_empty() {
         return Err(Error::config("/root/path", "the root has no path"));
     }
     let path = plan.options.bundle.join(root.path());
+    if !Namespaces::of(plan)?.has(NEWNS) {
+        check_on_host(plan)?;
+        return if needs_mounts(plan, root) {
+            attach_on_host(plan, &path)
+        } else {
+            open(plan)
+        };
+    }
     let propagation = propagation(plan)?;
     plan.step(
         propagation.origin,
@@ -33,11 +37,18 @@ pub(crate) fn attach(plan: &mut Builder<'_>) -> Result<()> {
             flags: propagation.host_tree,
         },
     );
+    attach_tree(plan, &path, propagation.root).map(drop)
+}
+
+/// The tree of the root, mounted at its own path.
+fn attach_tree(plan: &mut Builder<'_>, path: &Path, propagation: u32) -> Result<Slot> {
     let source = Source::Tree {
-        path: path.clone(),
+        path: path.to_owned(),
         recursive: true,
         attributes: Attributes::default(),
-        propagation: vec![propagation.root],
+        propagation: vec![propagation],
+        id_map: None,
+        keeps_locks: false,
         must_be_proc: false,
     };
     let tree = plan.slot(pointer("/root/path"), source)?;
@@ -49,7 +60,87 @@ pub(crate) fn attach(plan: &mut Builder<'_>) -> Result<()> {
             path: Text(&path),
         },
     );
+    Ok(tree)
+}
+
+/// Without a mount namespace of its own a container's mounts are the host's (config-linux.md, "Namespaces": it inherits
+/// the runtime's). All of them are below one, which `delete` unmounts; what is mounted there goes nowhere else, whatever
+/// the host's propagation is.
+fn attach_on_host(plan: &mut Builder<'_>, path: &Path) -> Result<()> {
+    let private = MS_PRIVATE | MS_REC;
+    let tree = attach_tree(plan, path, private)?;
+    plan.plan.root_on_host = Some(tree);
+    // It became shared where what it is mounted on is (mount_namespaces(7)).
+    plan.step(pointer("/root/path"), &set_attributes(0, private));
     Ok(())
+}
+
+fn needs_mounts(plan: &Builder<'_>, root: &Root) -> bool {
+    let process = plan.spec.process().as_ref();
+    let terminal = process.and_then(|process| process.terminal());
+    let mounts = plan.spec.mounts().as_deref().unwrap_or_default();
+    !mounts.is_empty() || root.readonly().unwrap_or(false) || terminal.unwrap_or(false)
+}
+
+/// What would change the host beyond the root is refused. Masks and read-only paths are refused with the namespaces.
+fn check_on_host(plan: &Builder<'_>) -> Result<()> {
+    let refuse = |pointer: &str, problem: &str| Err(Error::config(pointer, problem));
+    if configured(plan).is_some() {
+        let problem =
+            "without a mount namespace of the container's own this would change the host's mounts";
+        return refuse("/linux/rootfsPropagation", problem);
+    }
+    if Namespaces::of(plan)?.has(NEWUSER) {
+        let problem =
+            "a user namespace needs a mount namespace: it has no rights over the host's mounts";
+        return refuse("/linux/namespaces", problem);
+    }
+    Ok(())
+}
+
+/// Opens the root where it lies on the host.
+fn open(plan: &mut Builder<'_>) -> Result<()> {
+    let path = plan
+        .spec
+        .root()
+        .as_ref()
+        .map(|root| plan.options.bundle.join(root.path()))
+        .unwrap_or_default();
+    let path = c_string("/root/path", path.as_os_str().as_encoded_bytes())?;
+    plan.step(pointer("/root/path"), &Step::OpenRoot { path: Text(&path) });
+    Ok(())
+}
+
+/// Goes to the root of a container that runs: by its mount namespace, which was joined, or else by the path of its root.
+pub(crate) fn enter_running(plan: &mut Builder<'_>, namespaces: u32) -> Result<()> {
+    if namespaces & NEWNS != 0 {
+        return Ok(());
+    }
+    open(plan)?;
+    plan.step(Origin::Default("root"), &Step::Chroot);
+    Ok(())
+}
+
+/// What a path of the host, as it is written, is inside the root; nothing for one that lies elsewhere. Links that lead there
+/// are not looked for: the plan is made without looking at files.
+pub(super) fn inside(plan: &Builder<'_>, path: &Path) -> Option<PathBuf> {
+    let root = plan.options.bundle.join(plan.spec.root().as_ref()?.path());
+    let root = plain(&root).filter(|root| root.parent().is_some())?;
+    let rest = plain(path)?.strip_prefix(&root).ok()?.to_owned();
+    Some(Path::new("/").join(rest))
+}
+
+/// An absolute path without `.` and `..`.
+fn plain(path: &Path) -> Option<PathBuf> {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    plain.is_absolute().then_some(plain)
 }
 
 struct RootPropagation {
@@ -117,6 +208,10 @@ pub(super) fn bind_propagation(plan: &Builder<'_>, asked: &[u32]) -> Result<Vec<
 
 /// Makes the container's root the root.
 pub(crate) fn change(plan: &mut Builder<'_>) -> Result<()> {
+    if !Namespaces::of(plan)?.has(NEWNS) {
+        plan.step(Origin::Default("root"), &Step::Chroot);
+        return Ok(());
+    }
     if plan.options.no_pivot {
         detach_kernel_mounts(plan)?;
     }

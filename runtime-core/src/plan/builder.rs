@@ -1,15 +1,17 @@
 //! Collects the parts of a plan.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::path::PathBuf;
 
 use oci_spec::runtime::{Linux, Spec};
-use runtime_init::{Slot, Step};
+use runtime_init::{Rendezvous, Slot, Step};
 use serde::Serialize;
 
 use super::{Origin, Plan, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::HostFacts;
+use crate::mounts::id_map::IdMap;
 
 /// What the caller of `create` decides beside the configuration. By default the container is called `container`, and its
 /// bundle is the working directory.
@@ -57,25 +59,11 @@ pub(crate) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(spec: &'a Spec, facts: &'a HostFacts, options: &'a Options) -> Self {
-        let plan = Plan {
-            clone_flags: 0,
-            cgroup: None,
-            id_mappings: None,
-            oom_score_adj: None,
-            rlimits: Vec::new(),
-            arguments: Vec::new(),
-            environment: Vec::new(),
-            slots: vec![(Origin::Default("control socket"), Source::Control)],
-            console: false,
-            forks: false,
-            encoded: Vec::with_capacity(4096),
-            index: Vec::with_capacity(128),
-        };
         Builder {
             spec,
             facts,
             options,
-            plan,
+            plan: Plan::empty(),
             read_only_later: Vec::new(),
         }
     }
@@ -87,10 +75,12 @@ impl<'a> Builder<'a> {
 
     /// Appends a step for the init.
     pub(crate) fn step(&mut self, origin: impl Into<Origin>, step: &Step<'_>) {
-        self.plan
-            .index
-            .push((self.plan.encoded.len(), origin.into()));
-        encode(step, &mut self.plan.encoded);
+        self.plan.push(origin.into(), step);
+    }
+
+    /// Lets the runtime set the ids of the tree that the next step clones in the container's mount namespace.
+    pub(crate) fn map_ids_of_next_step(&mut self, id_map: IdMap) {
+        self.plan.id_maps.insert(self.plan.index.len(), id_map);
     }
 
     /// Lets the init inherit a descriptor.
@@ -107,6 +97,48 @@ impl<'a> Builder<'a> {
         })?;
         self.plan.slots.push((origin.into(), source));
         Ok(Slot(number))
+    }
+}
+
+impl Plan {
+    fn empty() -> Plan {
+        Plan {
+            clone_flags: 0,
+            cgroup: None,
+            intel_rdt: None,
+            id_mappings: None,
+            net_devices: Vec::new(),
+            oom_score_adj: None,
+            rlimits: Vec::new(),
+            scheduling: None,
+            io_priority: None,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            slots: vec![(Origin::Default("control socket"), Source::Control)],
+            root_on_host: None,
+            seccomp_listener: None,
+            console: false,
+            forks: false,
+            id_maps: BTreeMap::new(),
+            encoded: Vec::with_capacity(4096),
+            index: Vec::with_capacity(128),
+        }
+    }
+
+    /// For a process that is there so that new namespaces are, until it is ended.
+    pub(crate) fn waiting_in(namespaces: u32) -> Plan {
+        let mut plan = Plan::empty();
+        plan.clone_flags = namespaces;
+        plan.push(
+            Origin::Default("namespaces to open"),
+            &Step::Wait(Rendezvous::IdMaps),
+        );
+        plan
+    }
+
+    fn push(&mut self, origin: Origin, step: &Step<'_>) {
+        self.index.push((self.encoded.len(), origin));
+        encode(step, &mut self.encoded);
     }
 }
 

@@ -8,8 +8,9 @@ use crate::error::{Error, Result};
 use crate::facts::HostFacts;
 use crate::namespaces::NEWUSER;
 use crate::{
-    annotations, capabilities, console, devices, hooks, mounts, namespaces, paths, personality,
-    process, rlimits, spec_version, sysctl, unsupported, uts,
+    annotations, apparmor, capabilities, console, devices, hooks, intel_rdt, io_priority,
+    memory_policy, mounts, namespaces, net_devices, paths, personality, process, rlimits,
+    scheduler, selinux, spec_version, sysctl, uts,
 };
 
 /// Compiles a configuration for a host, with the defaults of [`Options`].
@@ -30,26 +31,26 @@ pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan> {
 pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result<Plan> {
     spec_version::check(spec)?;
     annotations::check(spec)?;
-    unsupported::check(spec)?;
     hooks::check(spec)?;
-    let process = spec
-        .process()
-        .as_ref()
-        .ok_or_else(|| Error::config("/process", "a container needs a process to run"))?;
+    let process = spec.process().as_ref();
     let mut builder = Builder::new(spec, facts, options);
     let plan = &mut builder;
 
     // Into the cgroup first, then into the namespaces: a cgroup namespace begins where its maker is.
     confinement::join_cgroup(plan)?;
+    intel_rdt::plan(plan)?;
     namespaces::enter(plan)?;
+    net_devices::rendezvous(plan)?;
     process::isolate(plan, process)?;
     namespaces::set_time_offsets(plan)?;
 
     mounts::root::attach(plan)?;
     mounts::all(plan)?;
     devices::all(plan)?;
-    process::make_working_directory(plan, process)?;
-    console::open(plan, process, true)?;
+    if let Some(process) = process {
+        process::make_working_directory(plan, process)?;
+        console::open(plan, process, true)?;
+    }
     hooks::rendezvous(plan);
 
     mounts::root::change(plan)?;
@@ -60,8 +61,13 @@ pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result
     paths::mask(plan)?;
     mounts::root::finish(plan)?;
 
-    let in_user_namespace = process::in_user_namespace(plan)?;
-    run_user_process(plan, process, in_user_namespace)?;
+    match process {
+        Some(process) => {
+            let in_user_namespace = process::in_user_namespace(plan)?;
+            run_user_process(plan, process, in_user_namespace)?;
+        }
+        None => run_nothing(plan)?,
+    }
     Ok(builder.plan)
 }
 
@@ -75,12 +81,13 @@ pub(crate) fn tenant(
     cgroup: usize,
     namespaces: u32,
 ) -> Result<Plan> {
-    unsupported::check_process(process)?;
     let mut builder = Builder::new(spec, facts, options);
     let plan = &mut builder;
+    process::open_proc_of_tenant(plan, process)?;
     confinement::join_existing_cgroup(plan, cgroup)?;
     namespaces::enter_running(plan, namespaces)?;
-    process::isolate_tenant(plan, Some(process));
+    process::isolate_tenant(plan, process)?;
+    mounts::root::enter_running(plan, namespaces)?;
     personality::set(plan)?;
     console::open(plan, process, false)?;
     run_user_process(plan, process, namespaces & NEWUSER != 0)?;
@@ -100,7 +107,10 @@ pub(crate) fn hook(
     let plan = &mut builder;
     confinement::join_existing_cgroup(plan, cgroup)?;
     namespaces::enter_running(plan, namespaces)?;
-    process::isolate_tenant(plan, None);
+    process::isolate_hook(plan);
+    if hook.is_confined() {
+        mounts::root::enter_running(plan, namespaces)?;
+    }
     hook.change_directory(plan)?;
     hook.arguments(plan)?;
     plan.step(hook.origin(), &Step::Wait(Rendezvous::Ready));
@@ -120,9 +130,14 @@ fn run_user_process(
 ) -> Result<()> {
     process::arguments(plan, process)?;
     process::umask(plan, process)?;
+    scheduler::set(plan, process, in_user_namespace)?;
+    io_priority::set(plan, process, in_user_namespace)?;
+    memory_policy::set(plan)?;
     console::chown_stdio(plan, process);
     rlimits::all(plan, process, in_user_namespace)?;
     capabilities::limit_bounding_set(plan, process)?;
+    apparmor::set_on_exec(plan, process)?;
+    selinux::set_on_exec(plan, process)?;
     process::user(plan, process)?;
     process::change_directory(plan, process)?;
 
@@ -145,4 +160,15 @@ fn run_user_process(
     }
     plan.step(super::pointer("/process/args"), &Step::Execute);
     Ok(())
+}
+
+/// `process` is required when `start` is called (config.md, "Process"), and not before: without one, the init keeps the
+/// container's namespaces until it is killed.
+fn run_nothing(plan: &mut Builder<'_>) -> Result<()> {
+    if plan.options.start_at_once {
+        return Err(Error::config("/process", process::NONE));
+    }
+    plan.plan.arguments = vec![c"init".to_owned()];
+    plan.step(Origin::Default("create"), &Step::Wait(Rendezvous::Ready));
+    process::await_start(plan)
 }

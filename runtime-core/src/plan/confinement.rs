@@ -1,9 +1,9 @@
 //! Steps of the plan for what has a module of its own: the cgroup and the seccomp filter.
 
-use runtime_init::{Bytes, Step};
+use runtime_init::{Bytes, SECCOMP_NEW_LISTENER, Step};
 
 use super::{Builder, Origin, Source, pointer};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::{cgroup, seccomp};
 
 /// Puts the container into a cgroup. Into one of version 2 the init is born; those of version 1 it joins itself.
@@ -46,16 +46,20 @@ pub(super) fn load_seccomp(plan: &mut Builder<'_>) -> Result<()> {
     let filter = seccomp::compile(profile, &facts).map_err(|error| {
         Error::config(
             format!("/linux/seccomp{}", error.pointer()),
-            error.to_string(),
+            error.message(),
         )
     })?;
+    seccomp::check_listener(profile)?;
+    let mut flags = filter.flags;
     if filter.notify {
-        let problem = "SCMP_ACT_NOTIFY is not supported by this version";
-        return Err(Error::new(ErrorKind::Unsupported, problem).at("/linux/seccomp"));
+        flags |= SECCOMP_NEW_LISTENER;
+        let listener = seccomp::Listener::of(profile, &plan.options.bundle)?;
+        plan.plan.seccomp_listener = Some(listener);
     }
+    tracing::debug!("seccomp filter flags: {flags}");
     let program = filter.to_bytes();
     let step = Step::LoadSeccomp {
-        flags: filter.flags,
+        flags,
         program: Bytes(&program),
     };
     plan.step(Origin::from("/linux/seccomp".to_owned()), &step);

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::{Attributes, Origin, Plan, Source, describe};
-use crate::mounts::options::propagation_name;
-use crate::namespaces;
+use super::{Origin, Plan, Source, describe};
+use crate::mounts::options::{attribute_names, propagation_name};
+use crate::{io_priority, namespaces, scheduler};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -15,6 +15,9 @@ impl fmt::Display for Plan {
             for line in cgroup.to_string().lines() {
                 writeln!(f, "  {line}")?;
             }
+        }
+        if let Some(intel_rdt) = &self.intel_rdt {
+            line(f, &"/linux/intelRdt", format_args!("{intel_rdt}"))?;
         }
         for (number, (origin, source)) in self.slots.iter().enumerate() {
             line(
@@ -31,8 +34,21 @@ impl fmt::Display for Plan {
         if let Some(maps) = &self.id_mappings {
             writeln!(f, "  {maps:?}")?;
         }
+        for device in &self.net_devices {
+            line(f, &device.origin, format_args!("{device}"))?;
+        }
         if let Some((origin, value)) = &self.oom_score_adj {
             line(f, origin, format_args!("oom_score_adj {value}"))?;
+        }
+        if let Some((origin, scheduling)) = &self.scheduling {
+            line(
+                f,
+                origin,
+                format_args!("{}", scheduler::describe(scheduling)),
+            )?;
+        }
+        if let Some((origin, value)) = &self.io_priority {
+            line(f, origin, format_args!("{}", io_priority::describe(*value)))?;
         }
         for limit in &self.rlimits {
             line(
@@ -42,6 +58,14 @@ impl fmt::Display for Plan {
                     "prlimit {} soft {} hard {}",
                     limit.resource, limit.soft, limit.hard
                 ),
+            )?;
+        }
+        if let Some(listener) = &self.seccomp_listener {
+            let origin = super::pointer("/linux/seccomp/listenerPath");
+            line(
+                f,
+                &origin,
+                format_args!("connect to seccomp agent {listener}"),
             )?;
         }
         writeln!(f, "in the container:")?;
@@ -71,37 +95,29 @@ fn describe_source(source: &Source) -> String {
             recursive,
             attributes,
             propagation,
+            id_map,
             ..
         } => {
             let recursively = if *recursive { " recursively" } else { "" };
-            let Attributes {
-                set,
-                clear,
-                recursive_set,
-                recursive_clear,
-            } = attributes;
-            let mut text = format!("open {}{recursively}", path.display());
-            if *attributes != Attributes::default() {
-                text = format!(
-                    "{text}, set {:#x}, clear {:#x}",
-                    set | recursive_set,
-                    clear | recursive_clear
-                );
-            }
-            if propagation.is_empty() {
-                text
-            } else {
-                let names: Vec<_> = propagation
-                    .iter()
-                    .map(|flags| propagation_name(*flags))
-                    .collect();
-                format!("{text}, {}", names.join(", "))
-            }
+            let names = attribute_names(attributes).into_iter();
+            let propagation = propagation.iter().map(|flags| propagation_name(*flags));
+            let id_map = id_map.iter().map(ToString::to_string);
+            names
+                .chain(propagation.map(str::to_owned))
+                .chain(id_map)
+                .fold(
+                    format!("open {}{recursively}", path.display()),
+                    |text, change| format!("{text}, {change}"),
+                )
         }
     }
 }
 
-fn line(f: &mut fmt::Formatter<'_>, origin: &Origin, what: fmt::Arguments<'_>) -> fmt::Result {
+fn line(
+    f: &mut fmt::Formatter<'_>,
+    origin: &impl fmt::Display,
+    what: fmt::Arguments<'_>,
+) -> fmt::Result {
     writeln!(f, "  {:<34} {what}", origin.to_string())
 }
 
@@ -109,17 +125,16 @@ impl Serialize for Plan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("cgroup", &self.cgroup)?;
+        map.serialize_entry("intelRdt", &self.intel_rdt)?;
         map.serialize_entry("slots", &list(&self.slots))?;
         map.serialize_entry("cloneFlags", &self.clone_flags)?;
         map.serialize_entry("idMappings", &self.id_mappings)?;
-        map.serialize_entry(
-            "oomScoreAdj",
-            &self.oom_score_adj.as_ref().map(|(origin, value)| Entry {
-                origin,
-                what: value,
-            }),
-        )?;
+        map.serialize_entry("netDevices", &self.net_devices)?;
+        map.serialize_entry("oomScoreAdj", &self.oom_score_adj.as_ref().map(entry))?;
         map.serialize_entry("rlimits", &self.rlimits)?;
+        map.serialize_entry("scheduler", &self.scheduling.as_ref().map(entry))?;
+        map.serialize_entry("ioPriority", &self.io_priority.as_ref().map(entry))?;
+        map.serialize_entry("seccompListener", &self.seccomp_listener)?;
         let steps: Vec<_> = self
             .steps()
             .map(|(origin, what)| Entry { origin, what })
@@ -135,9 +150,10 @@ struct Entry<'a, T> {
     what: T,
 }
 
+fn entry<T>((origin, what): &(Origin, T)) -> Entry<'_, &T> {
+    Entry { origin, what }
+}
+
 fn list<T>(entries: &[(Origin, T)]) -> Vec<Entry<'_, &T>> {
-    entries
-        .iter()
-        .map(|(origin, what)| Entry { origin, what })
-        .collect()
+    entries.iter().map(entry).collect()
 }

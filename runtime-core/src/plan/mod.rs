@@ -9,11 +9,14 @@ mod confinement;
 mod describe;
 mod display;
 mod source;
+#[cfg(test)]
+mod tenant_tests;
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fmt;
 
-use runtime_init::{Header, Step};
+use runtime_init::{Header, Scheduling, Slot, Step};
 use serde::Serialize;
 
 pub use builder::Options;
@@ -25,7 +28,11 @@ pub use source::{Attributes, Source};
 
 use crate::cgroup::CgroupPlan;
 use crate::id_mappings::IdMappings;
+use crate::intel_rdt::IntelRdt;
+use crate::mounts::id_map::IdMap;
+use crate::net_devices::NetDevice;
 use crate::rlimits::Rlimit;
+use crate::seccomp::Listener;
 
 /// What asked for a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,17 +75,28 @@ pub struct Plan {
     /// The namespaces that the init is born into (clone(2), CLONE_NEW flags).
     pub(crate) clone_flags: u32,
     pub(crate) cgroup: Option<CgroupPlan>,
+    pub(crate) intel_rdt: Option<IntelRdt>,
     pub(crate) id_mappings: Option<IdMappings>,
+    /// Interfaces of the host that become the container's.
+    pub(crate) net_devices: Vec<NetDevice>,
     pub(crate) oom_score_adj: Option<(Origin, i32)>,
     pub(crate) rlimits: Vec<Rlimit>,
+    pub(crate) scheduling: Option<(Origin, Scheduling)>,
+    pub(crate) io_priority: Option<(Origin, u32)>,
     pub(crate) arguments: Vec<CString>,
     pub(crate) environment: Vec<CString>,
     /// What the init inherits, slot by slot; the control socket is slot 0.
     pub(crate) slots: Vec<(Origin, Source)>,
+    /// The tree of the root, when it is mounted on the host.
+    pub(crate) root_on_host: Option<Slot>,
+    /// Who is told when a step loads a filter that hands calls over.
+    pub(crate) seccomp_listener: Option<Listener>,
     /// Whether a step opens a pty.
     pub(crate) console: bool,
     /// Whether the init clones itself once more.
     pub(crate) forks: bool,
+    /// The id mappings of trees that the init clones, by the number of its step.
+    pub(crate) id_maps: BTreeMap<usize, IdMap>,
     /// The steps as the init reads them.
     encoded: Vec<u8>,
     /// Where each step begins in `encoded`, and its origin.

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::mounts::id_map::IdMap;
+use crate::mounts::options;
+
 /// Mount attributes that the host sets on a tree before it hands it over (mount_setattr(2)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Attributes {
@@ -15,6 +18,13 @@ pub struct Attributes {
     pub recursive_set: u64,
     /// The same for the tree with all below it.
     pub recursive_clear: u64,
+}
+
+impl Attributes {
+    /// Whether the mount's own access time is asked for.
+    pub(crate) fn changes_access_time(&self) -> bool {
+        self.set & options::NODIRATIME != 0 || self.clear & options::ATIME != 0
+    }
 }
 
 /// How the host opens the descriptor of a slot.
@@ -49,6 +59,10 @@ pub enum Source {
         attributes: Attributes,
         /// MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE, each perhaps with MS_REC, in the order of application.
         propagation: Vec<u32>,
+        /// Whose ids the files have there.
+        id_map: Option<IdMap>,
+        /// What a user namespace could not take from the mount stays, even where the attributes are to change it.
+        keeps_locks: bool,
         /// It has to be a procfs.
         must_be_proc: bool,
     },

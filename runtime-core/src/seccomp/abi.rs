@@ -2,6 +2,33 @@
 
 use oci_spec::runtime::Arch;
 
+/// The architectures that a profile may list, by name. Those of other machines say nothing to this one ([`Abi::listed`]).
+pub(crate) const ARCHITECTURES: [Arch; 23] = [
+    Arch::ScmpArchAarch64,
+    Arch::ScmpArchArm,
+    Arch::ScmpArchLoongarch64,
+    Arch::ScmpArchM68k,
+    Arch::ScmpArchMips,
+    Arch::ScmpArchMips64,
+    Arch::ScmpArchMips64n32,
+    Arch::ScmpArchMipsel,
+    Arch::ScmpArchMipsel64,
+    Arch::ScmpArchMipsel64n32,
+    Arch::ScmpArchParisc,
+    Arch::ScmpArchParisc64,
+    Arch::ScmpArchPpc,
+    Arch::ScmpArchPpc64,
+    Arch::ScmpArchPpc64le,
+    Arch::ScmpArchRiscv64,
+    Arch::ScmpArchS390,
+    Arch::ScmpArchS390x,
+    Arch::ScmpArchSh,
+    Arch::ScmpArchSheb,
+    Arch::ScmpArchX32,
+    Arch::ScmpArchX86,
+    Arch::ScmpArchX86_64,
+];
+
 /// Set in the number of every x32 call (`__X32_SYSCALL_BIT` of asm/unistd.h).
 pub(super) const X32_BIT: u32 = 0x4000_0000;
 

@@ -4,6 +4,19 @@ use oci_spec::runtime::LinuxSeccompAction;
 
 use super::SeccompError;
 
+/// The actions of a profile, by name.
+pub(crate) const ACTIONS: [LinuxSeccompAction; 9] = [
+    LinuxSeccompAction::ScmpActAllow,
+    LinuxSeccompAction::ScmpActErrno,
+    LinuxSeccompAction::ScmpActKill,
+    LinuxSeccompAction::ScmpActKillProcess,
+    LinuxSeccompAction::ScmpActKillThread,
+    LinuxSeccompAction::ScmpActLog,
+    LinuxSeccompAction::ScmpActNotify,
+    LinuxSeccompAction::ScmpActTrace,
+    LinuxSeccompAction::ScmpActTrap,
+];
+
 /// SECCOMP_RET_KILL_THREAD: also what a call of an ABI that the profile does not list gets.
 pub(super) const KILL_THREAD: u32 = 0;
 /// SECCOMP_RET_ERRNO with ENOSYS.

@@ -22,6 +22,7 @@ mod action;
 mod assembler;
 mod conditions;
 mod error;
+mod listener;
 mod numbers;
 mod profile;
 mod program;
@@ -31,9 +32,13 @@ mod tables;
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompFilterFlag};
 use seccompiler::sock_filter;
 
+pub(crate) use abi::ARCHITECTURES;
 use abi::Abi;
 pub use abi::NativeArch;
+pub(crate) use action::ACTIONS;
 pub use error::SeccompError;
+pub(crate) use listener::{Listener, check as check_listener, connect, hand_over, hint};
+pub(crate) use profile::OPERATORS;
 use profile::Profile;
 use ranges::Verdicts;
 
@@ -41,6 +46,20 @@ use ranges::Verdicts;
 const FLAG_LOG: u32 = 1 << 1;
 const FLAG_SPEC_ALLOW: u32 = 1 << 2;
 const FLAG_WAIT_KILLABLE_RECV: u32 = 1 << 5;
+
+/// The flags of a profile, with the kernel's bits. TSYNC has none: see [`Filter::flags`].
+pub(crate) const FLAGS: [(LinuxSeccompFilterFlag, u32); 4] = [
+    (LinuxSeccompFilterFlag::SeccompFilterFlagLog, FLAG_LOG),
+    (
+        LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow,
+        FLAG_SPEC_ALLOW,
+    ),
+    (LinuxSeccompFilterFlag::SeccompFilterFlagTsync, 0),
+    (
+        LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv,
+        FLAG_WAIT_KILLABLE_RECV,
+    ),
+];
 
 /// What the compiler has to know of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,20 +155,15 @@ fn flags(profile: &LinuxSeccomp, notify: bool) -> Result<u32, SeccompError> {
     };
     let mut bits = 0;
     for (index, flag) in flags.iter().enumerate() {
-        bits |= match flag {
-            LinuxSeccompFilterFlag::SeccompFilterFlagLog => FLAG_LOG,
-            LinuxSeccompFilterFlag::SeccompFilterFlagTsync => 0,
-            LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => FLAG_SPEC_ALLOW,
-            LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv if notify => {
-                FLAG_WAIT_KILLABLE_RECV
-            }
-            LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => {
-                return Err(SeccompError::new(
-                    format!("/flags/{index}"),
-                    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs a rule with SCMP_ACT_NOTIFY",
-                ));
-            }
-        };
+        let bit = FLAGS.iter().find(|(known, _)| known == flag);
+        let bit = bit.map_or(0, |(_, bit)| *bit);
+        if bit == FLAG_WAIT_KILLABLE_RECV && !notify {
+            return Err(SeccompError::new(
+                format!("/flags/{index}"),
+                "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs a rule with SCMP_ACT_NOTIFY",
+            ));
+        }
+        bits |= bit;
     }
     Ok(bits)
 }

@@ -37,8 +37,14 @@ pub(super) fn number<'a>(profile: &'a Profile<'a>, abis: &[Abi]) -> Vec<Numbered
         .collect();
     for rule in &profile.rules {
         // Names that no kernel of this family knows are ignored: profiles serve many kernels.
-        let calls = rule.names.iter();
-        for call in calls.filter_map(|name| Syscall::named(family, name)) {
+        let calls = rule.names.iter().filter_map(|name| {
+            let known = Syscall::named(family, name);
+            if known.is_none() {
+                tracing::debug!("unknown seccomp syscall {name:?} ignored");
+            }
+            known
+        });
+        for call in calls {
             for (abi, numbered) in abis.iter().zip(&mut numbered) {
                 numbered.push(rule, call, *abi);
             }

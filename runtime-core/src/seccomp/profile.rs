@@ -6,6 +6,17 @@ use oci_spec::runtime::{
 
 use super::{SeccompError, action};
 
+/// The operators of a comparison, by name.
+pub(crate) const OPERATORS: [LinuxSeccompOperator; 7] = [
+    LinuxSeccompOperator::ScmpCmpEq,
+    LinuxSeccompOperator::ScmpCmpGe,
+    LinuxSeccompOperator::ScmpCmpGt,
+    LinuxSeccompOperator::ScmpCmpLe,
+    LinuxSeccompOperator::ScmpCmpLt,
+    LinuxSeccompOperator::ScmpCmpMaskedEq,
+    LinuxSeccompOperator::ScmpCmpNe,
+];
+
 /// A system call has at most six arguments.
 const ARGUMENTS: usize = 6;
 
@@ -77,9 +88,9 @@ impl<'a> Profile<'a> {
         Ok(Self {
             default,
             hide_newer: !action::lets_the_call_run(default_action),
-            notify: syscalls.iter().any(|syscall| {
-                syscall.action() == LinuxSeccompAction::ScmpActNotify && !syscall.names().is_empty()
-            }),
+            notify: syscalls
+                .iter()
+                .any(|syscall| syscall.action() == LinuxSeccompAction::ScmpActNotify),
             rules,
         })
     }
@@ -88,13 +99,19 @@ impl<'a> Profile<'a> {
 impl<'a> Rule<'a> {
     fn new(index: usize, syscall: &'a LinuxSyscall, default: u32) -> Result<Self, SeccompError> {
         let names = syscall.names().as_slice();
+        if names.is_empty() {
+            return Err(SeccompError::new(
+                format!("/syscalls/{index}/names"),
+                "a rule is about at least one system call",
+            ));
+        }
         if let Some(empty) = names.iter().position(String::is_empty) {
             return Err(SeccompError::new(
                 format!("/syscalls/{index}/names/{empty}"),
                 "an empty string is not a system call's name",
             ));
         }
-        // The descriptor of the listener is handed over after the filter is in force.
+        // This runtime could do it, runc could not and says so: a profile that works here and nowhere else helps nobody.
         if syscall.action() == LinuxSeccompAction::ScmpActNotify
             && names.iter().any(|name| name == "write")
         {

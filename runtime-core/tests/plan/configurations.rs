@@ -60,6 +60,9 @@ fn process() -> Value {
         "user": {"uid": 1000, "gid": 1000, "umask": 63, "additionalGids": [5, 6]},
         "noNewPrivileges": true,
         "oomScoreAdj": 100,
+        "scheduler": {"policy": "SCHED_BATCH", "nice": 5},
+        "ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 6},
+        "execCPUAffinity": {"initial": "0-1", "final": "1"},
         "rlimits": [
             {"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 4096},
             {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}
@@ -91,12 +94,14 @@ fn linux() -> Value {
     let mapping = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
     json!({
         "namespaces": namespaces,
+        "netDevices": {"eth1": {"name": "eth%d"}, "dummy0": {}},
         "uidMappings": mapping,
         "gidMappings": mapping,
         "timeOffsets": {"monotonic": {"secs": 5, "nanosecs": 7}, "boottime": {"secs": 9}},
         "rootfsPropagation": "rslave",
         "cgroupsPath": "/engine/web",
         "personality": {"domain": "LINUX"},
+        "memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0-1", "flags": ["MPOL_F_STATIC_NODES"]},
         "sysctl": {"net.ipv4.ip_forward": "1", "kernel.msgmax": "65536"},
         "maskedPaths": ["/proc/kcore", "/sys/firmware"],
         "readonlyPaths": ["/proc/sys", "/proc/bus"],

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::configurations::{config, default, patched, rich};
+use crate::refusals_scheduling;
 
 pub(crate) struct Refusal {
     pub(crate) config: Value,
@@ -14,7 +15,7 @@ pub(crate) struct Refusal {
     pub(crate) supported_some_day: bool,
 }
 
-type Row = (&'static str, Value, &'static str);
+pub(crate) type Row = (&'static str, Value, &'static str);
 
 /// A row whose error names the very place that is changed.
 fn itself(place: &'static str, value: Value) -> Row {
@@ -22,7 +23,7 @@ fn itself(place: &'static str, value: Value) -> Row {
 }
 
 /// Rows about one place.
-fn at(
+pub(crate) fn at(
     place: &'static str,
     rows: impl IntoIterator<Item = (Value, &'static str)>,
 ) -> impl Iterator<Item = Row> {
@@ -39,6 +40,9 @@ pub(crate) fn all() -> Vec<Refusal> {
         (config, devices_and_paths()),
         (config, resources()),
         (rich, mappings_and_filter()),
+        (config, refusals_scheduling::scheduling()),
+        (config, refusals_scheduling::memory_policies()),
+        (rich, net_devices()),
         (config, what_the_kernel_would_take_for_something_else()),
     ];
     let rows = |(base, rows): (fn() -> Value, Vec<Row>), supported_some_day| {
@@ -64,7 +68,6 @@ fn general() -> Vec<Row> {
         itself("/ociVersion", json!("2.0.0")),
         itself("/ociVersion", json!("1.0")),
         itself("/ociVersion", json!("latest")),
-        itself("/process", Value::Null),
         itself("/root", Value::Null),
         (
             "/hooks/poststop/-",
@@ -108,8 +111,19 @@ fn namespaces() -> Vec<Row> {
             json!({"type": "user"}),
             "/linux/uidMappings",
         ),
+        (
+            "/linux",
+            json!({"namespaces": [{"type": "mount"}, {"type": "time"}], "timeOffsets": {"a/b": {"secs": 1}}}),
+            "/linux/timeOffsets/a~1b",
+        ),
+        (
+            "/linux",
+            json!({"namespaces": [{"type": "mount"}, {"type": "user"}], "uidMappings": mapping(1), "gidMappings": vec![mapping(1)[0].clone(); 341]}),
+            "/linux/gidMappings",
+        ),
         itself("/linux/uidMappings", mapping(1)),
         itself("/linux/gidMappings", mapping(1)),
+        itself("/linux/netDevices", json!({"eth0": {}})),
         (
             "/linux/sysctl",
             json!({"net.ipv4.ip_forward": "1"}),
@@ -133,8 +147,44 @@ fn namespaces() -> Vec<Row> {
     ]
 }
 
+fn net_devices() -> Vec<Row> {
+    at(
+        "/linux/netDevices",
+        [
+            (json!({"a/b~c": {}}), "/linux/netDevices/a~1b~0c"),
+            (json!({"": {}}), "/linux/netDevices/"),
+            (
+                json!({"sixteen-bytes-is": {}}),
+                "/linux/netDevices/sixteen-bytes-is",
+            ),
+            (
+                json!({"eth0": {"name": "a:1"}}),
+                "/linux/netDevices/eth0/name",
+            ),
+            (
+                json!({"eth0": {"name": "eth%s"}}),
+                "/linux/netDevices/eth0/name",
+            ),
+            (
+                json!({"eth0": {"name": "eth1"}, "eth1": {}}),
+                "/linux/netDevices/eth1",
+            ),
+        ],
+    )
+    .collect()
+}
+
 fn mapping(size: u32) -> Value {
     json!([{"containerID": 0, "hostID": 1000, "size": size}])
+}
+
+/// A bind mount with these fields.
+fn bind(fields: Value) -> Value {
+    let mut mount = json!({"destination": "/a", "source": "/b", "options": ["bind"]});
+    for (name, value) in fields.as_object().into_iter().flatten() {
+        mount[name] = value.clone();
+    }
+    mount
 }
 
 fn root_and_mounts() -> Vec<Row> {
@@ -162,7 +212,26 @@ fn root_and_mounts() -> Vec<Row> {
         ),
         (
             json!({"destination": "/a", "type": "tmpfs", "options": ["a\u{0}b"]}),
+            "/mounts/0/options/0",
+        ),
+        (bind(json!({"options": ["bind", "tmpcopyup"]})), "/mounts/0"),
+        // Without mappings these are the container's, which has none.
+        (bind(json!({"options": ["bind", "idmap"]})), "/mounts/0"),
+        (bind(json!({"options": ["bind", "ridmap"]})), "/mounts/0"),
+        (bind(json!({"uidMappings": mapping(1)})), "/mounts/0"),
+        (bind(json!({"gidMappings": mapping(1)})), "/mounts/0"),
+        (
+            bind(json!({"uidMappings": mapping(0), "gidMappings": mapping(1)})),
+            "/mounts/0/uidMappings/0/size",
+        ),
+        (
+            json!({"destination": "/a", "type": "overlay", "options": [format!("lowerdir={}", "/x".repeat(2048))]}),
             "/mounts/0/options",
+        ),
+        // A path of the host that names the root itself.
+        (
+            json!({"destination": "/srv/bundles/web/rootfs/.", "type": "tmpfs"}),
+            "/mounts/0/destination",
         ),
         (
             json!({"destination": "/a", "type": "bind"}),
@@ -217,6 +286,11 @@ fn process() -> Vec<Row> {
             "/process/consoleSize/height",
         ),
         ("/process/rlimits/-", limit, "/process/rlimits/1/type"),
+        (
+            "/process/rlimits/-",
+            json!({"type": "RLIMIT_CORE", "soft": 2, "hard": 1}),
+            "/process/rlimits/1/soft",
+        ),
         itself("/hostname", json!("a\u{0}b")),
         itself("/domainname", json!("a\u{0}b")),
     ]
@@ -393,6 +467,12 @@ fn mappings_and_filter() -> Vec<Row> {
             json!(["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]),
             "/linux/seccomp/flags/0",
         ),
+        itself("/linux/seccomp/listenerMetadata", json!("for nobody")),
+        (
+            "/linux/seccomp/syscalls/-",
+            json!({"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}),
+            "/linux/seccomp/listenerPath",
+        ),
         itself("/linux/uidMappings", json!([])),
         itself("/linux/gidMappings", Value::Null),
         (
@@ -410,42 +490,32 @@ fn mappings_and_filter() -> Vec<Row> {
             json!({"type": "time", "path": "/proc/1/ns/time"}),
             "/linux/timeOffsets",
         ),
-        ("/linux/namespaces", json!([{"type": "uts"}]), "/mounts"),
+        (
+            "/linux/namespaces",
+            json!([{"type": "uts"}]),
+            "/linux/maskedPaths",
+        ),
     ]);
     rows
 }
 
 fn unsupported() -> Vec<Row> {
-    let notify = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]});
-    let bind =
-        |option: &str| json!({"destination": "/a", "source": "/b", "options": ["bind", option]});
-    let mapped = json!({"destination": "/a", "source": "/b", "options": ["bind"], "uidMappings": mapping(1), "gidMappings": mapping(1)});
+    let mapped_tmpfs = json!({"destination": "/a", "type": "tmpfs", "uidMappings": mapping(1), "gidMappings": mapping(1)});
     vec![
         itself("/process/apparmorProfile", json!("web")),
         itself("/process/selinuxLabel", json!("web")),
-        itself(
-            "/process/ioPriority",
-            json!({"class": "IOPRIO_CLASS_BE", "priority": 1}),
-        ),
-        itself("/process/scheduler", json!({"policy": "SCHED_BATCH"})),
-        itself("/process/execCPUAffinity", json!({"initial": "0"})),
         itself("/linux/mountLabel", json!("web")),
         itself("/linux/intelRdt", json!({"closID": "web"})),
-        itself(
-            "/linux/memoryPolicy",
-            json!({"mode": "MPOL_BIND", "nodes": "0"}),
-        ),
-        itself("/linux/netDevices", json!({"eth0": {}})),
         (
             "/linux/personality",
             json!({"domain": "LINUX", "flags": ["X"]}),
             "/linux/personality/flags",
         ),
-        itself("/linux/namespaces", json!([])),
-        itself("/linux/seccomp", notify),
-        ("/mounts/-", bind("idmap"), "/mounts/0/options/1"),
-        ("/mounts/-", bind("ridmap"), "/mounts/0/options/1"),
-        ("/mounts/-", bind("tmpcopyup"), "/mounts/0/options/1"),
-        ("/mounts/-", mapped, "/mounts/0"),
+        (
+            "/mounts/-",
+            json!({"destination": "/a", "type": "tmpfs", "options": ["idmap"]}),
+            "/mounts/0",
+        ),
+        ("/mounts/-", mapped_tmpfs, "/mounts/0"),
     ]
 }

@@ -52,11 +52,41 @@ impl Control {
             operation: Operation::Whole,
             value: 0,
         });
+        self.await_go()
+    }
+
+    fn await_go(&self) -> Outcome {
         match receive_go(self.as_fd()) {
             Ok(true) => Ok(()),
             Ok(false) => sys::exit(1),
             Err(errno) => Err(fault(Operation::Control, errno)),
         }
+    }
+
+    /// Asks the runtime for the tree of this step, and puts it, and those that come with it, at these descriptors' numbers.
+    pub(crate) fn receive_trees(&self, step: u32, first: u32) -> Result<u32, Fault> {
+        self.send(Report {
+            kind: ReportKind::Wanted,
+            step,
+            operation: Operation::Whole,
+            value: 0,
+        });
+        match sys::receive_descriptors(self.as_fd(), first).during(Operation::Control)? {
+            0 => sys::exit(1),
+            count => Ok(count),
+        }
+    }
+
+    /// Sends a detached tree whose ids the runtime maps, and waits until it has.
+    pub(crate) fn have_ids_mapped(&self, step: u32, tree: BorrowedFd<'_>) -> Outcome {
+        let report = Report {
+            kind: ReportKind::Tree,
+            step,
+            operation: Operation::Whole,
+            value: 0,
+        };
+        sys::send_descriptor(self.as_fd(), &report.encode(), tree).during(Operation::Control)?;
+        self.await_go()
     }
 
     /// Sends the pty's master.

@@ -5,15 +5,17 @@
 #![no_std]
 #![no_main]
 
+mod bind;
 mod console;
 mod control;
+mod copy_up;
 mod devices;
 mod mounts;
 mod process;
 mod root;
 mod sys;
 
-use runtime_init::{Fault, Header, Operation, Slot, Step};
+use runtime_init::{Fault, Header, Operation, SECCOMP_NEW_LISTENER, Slot, Step};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
@@ -23,6 +25,8 @@ use crate::control::Control;
 struct Interpreter {
     start: sys::Start,
     control: Control,
+    /// The trees of slots with a lower number have come.
+    trees: u32,
     /// The container's root, once attached.
     root: Option<OwnedFd>,
     /// The private procfs.
@@ -59,6 +63,7 @@ fn main(start: sys::Start) -> ! {
     let mut interpreter = Interpreter {
         control: Control::new(sys::inherited(start.slot(runtime_init::CONTROL))),
         start,
+        trees: 0,
         root: None,
         proc: None,
         masks: mounts::Masks::default(),
@@ -103,15 +108,42 @@ impl Interpreter {
             Step::BecomeRoot => process::set_ids(0, 0),
             Step::Undumpable => sys::set_dumpable(false).during(Whole),
             Step::NewSession => rustix::process::setsid().map(drop).during(Whole),
-            Step::NewKeyring { name } => sys::new_keyring(name.0).during(Whole),
+            Step::SetCpuAffinity { cpus } => sys::set_cpu_affinity(cpus.0).during(Whole),
+            Step::ResetCpuAffinity => {
+                sys::reset_cpu_affinity();
+                Ok(())
+            }
+            Step::NewKeyring { name, permissions } => {
+                sys::new_keyring(name.0, permissions).during(Whole)
+            }
             Step::OpenProc => self.open_proc(),
             Step::WriteProc { path, value } => self.write_proc(path.0, value.0),
             Step::SetRootPropagation { flags } => mounts::set_root_propagation(flags),
             Step::AttachRoot { tree, path } => self.attach_root(tree, path.0),
-            Step::UseCurrentRoot => self.use_current_root(),
+            Step::OpenRoot { path } => self.use_root(path.0),
+            Step::UseCurrentRoot => self.use_root(c"/"),
             Step::MountTree { tree, target } => {
-                mounts::mount_tree(self.root()?, self.slot(tree), target.0)
+                let tree = self.tree(index, tree)?;
+                mounts::mount_tree(self.root()?, tree, target.0)
             }
+            Step::BindInside {
+                source,
+                target,
+                recursive,
+                set,
+                clear,
+                recursive_set,
+                recursive_clear,
+                propagation,
+                mapped,
+            } => bind::Inside {
+                source: source.0,
+                recursive,
+                attributes: [(set, clear), (recursive_set, recursive_clear)],
+                propagation,
+                waiting: mapped.then_some((&self.control, index)),
+            }
+            .bind(self.root()?, target.0),
             Step::MountNew {
                 fstype,
                 options,
@@ -120,6 +152,7 @@ impl Interpreter {
                 target,
                 strict,
                 keep_mode,
+                copy_up,
             } => mounts::NewMount {
                 fstype: fstype.0,
                 options,
@@ -127,8 +160,33 @@ impl Interpreter {
                 propagation,
                 strict,
                 keep_mode,
+                copy_up,
             }
             .mount(self.root()?, target.0),
+            Step::MountByData {
+                fstype,
+                source,
+                flags,
+                data,
+                attributes,
+                propagation,
+                target,
+            } => mounts::ByData {
+                fstype: fstype.0,
+                source: source.0,
+                flags,
+                data: data.0,
+                attributes: sys::MountAttributes {
+                    set: attributes,
+                    clear: 0,
+                    propagation,
+                },
+            }
+            .mount(self.root()?, target.0),
+            Step::Reconfigure { target, options } => {
+                mounts::reconfigure(self.root()?, target.0, options)
+            }
+            Step::LabelFile { path, label } => mounts::label(self.root()?, path.0, label.0),
             Step::SetMountAttributes {
                 target,
                 set,
@@ -201,6 +259,11 @@ impl Interpreter {
             Step::SetDomainname { name } => {
                 rustix::system::setdomainname(name.0.to_bytes()).during(Whole)
             }
+            Step::SetScheduler(scheduling) => sys::set_scheduler(&scheduling).during(Whole),
+            Step::SetIoPriority { value } => sys::set_io_priority(value).during(Whole),
+            Step::SetMemoryPolicy { mode, nodes } => {
+                sys::set_memory_policy(mode, nodes.0).during(Whole)
+            }
             Step::SetUmask { mask } => {
                 rustix::process::umask(rustix::fs::Mode::from_bits_truncate(mask));
                 Ok(())
@@ -222,13 +285,23 @@ impl Interpreter {
             Step::SetNoNewPrivileges => rustix::thread::set_no_new_privs(true).during(Whole),
             Step::FindProgram { candidates } => self.find_program(candidates),
             Step::AwaitStart { listener } => self.await_start(listener),
-            Step::LoadSeccomp { flags, program } => self.load_seccomp(flags, program.0),
+            Step::LoadSeccomp { flags, program } => self.load_seccomp(index, flags, program.0),
             Step::Execute => self.exec(),
         }
     }
 
     fn slot(&self, slot: Slot) -> BorrowedFd<'static> {
         sys::inherited(self.start.slot(slot))
+    }
+
+    /// The tree of a slot. The runtime opens it no sooner than its mount's turn has come.
+    fn tree(&mut self, index: u32, slot: Slot) -> Result<BorrowedFd<'static>, Fault> {
+        let number = self.start.slot(slot);
+        if number >= self.trees {
+            let count = self.control.receive_trees(index, number)?;
+            self.trees = number.wrapping_add(count);
+        }
+        Ok(self.slot(slot))
     }
 
     fn root(&self) -> Result<BorrowedFd<'_>, Fault> {
@@ -260,10 +333,10 @@ impl Interpreter {
         Ok(())
     }
 
-    fn use_current_root(&mut self) -> Outcome {
+    fn use_root(&mut self, path: &core::ffi::CStr) -> Outcome {
         use rustix::fs::{CWD, Mode, OFlags, openat};
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        self.root = Some(openat(CWD, c"/", flags, Mode::empty()).during(Operation::Open)?);
+        self.root = Some(openat(CWD, path, flags, Mode::empty()).during(Operation::Open)?);
         Ok(())
     }
 
@@ -282,9 +355,14 @@ impl Interpreter {
     }
 
     /// The filter may refuse what the init still has to do, so that is as little as can be: what else is due is done now.
-    fn load_seccomp(&mut self, flags: u32, program: &[u8]) -> Outcome {
+    fn load_seccomp(&mut self, index: u32, flags: u32, program: &[u8]) -> Outcome {
         self.close_on_exec()?;
-        sys::load_seccomp(flags, program).during(Operation::Whole)
+        if flags & SECCOMP_NEW_LISTENER == 0 {
+            sys::seccomp::load(flags, program)
+        } else {
+            let socket = self.control.as_fd();
+            sys::seccomp::load_with_listener(flags, program, socket, index)
+        }
     }
 
     fn close_on_exec(&mut self) -> Outcome {

@@ -4,17 +4,18 @@ use core::ffi::CStr;
 
 use runtime_init::{Fault, Operation, TextList};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, XattrFlags, fstat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
-    OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount,
-    fsopen, mount_change, move_mount, open_tree, unmount,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountFlags, MountPropagationFlags,
+    MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_reconfigure,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick, mount, mount_change,
+    move_mount, open_tree, unmount,
 };
 
 use crate::control::fault;
 use crate::root::{self, Kind};
-use crate::{During, Interpreter, Outcome, sys};
+use crate::{During, Interpreter, Outcome, copy_up, sys};
 
 /// The longest name of a file system's option.
 const OPTION_NAME_MAX: usize = 256;
@@ -37,11 +38,40 @@ pub(crate) fn mount_tree(root: BorrowedFd<'_>, tree: BorrowedFd<'_>, target: &CS
     } else {
         Kind::File
     };
-    let target = root::open_or_make(root, target, kind)?;
+    let target = open_target(root, target, kind)?;
     attach(tree, target.as_fd())
 }
 
-fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Outcome {
+/// Opens the target of a mount, or makes it. What may lie in /proc is known from the plan, by its path; a symbolic link of
+/// the image must not lead anything else there (CVE-2019-16884).
+pub(crate) fn open_target(root: BorrowedFd<'_>, path: &CStr, kind: Kind) -> Result<OwnedFd, Fault> {
+    let target = root::open_or_make(root, path, kind)?;
+    let is_planned = match path.to_bytes().strip_prefix(b"/proc") {
+        Some(rest) => rest.is_empty() || rest.starts_with(b"/"),
+        None => false,
+    };
+    if is_planned || !is_proc(target.as_fd())? {
+        return Ok(target);
+    }
+    let proc = root::open(root, c"/proc").during(Operation::CheckTarget)?;
+    if mount_id(proc.as_fd())? == mount_id(target.as_fd())? {
+        return Err(fault(Operation::CheckTarget, Errno::LOOP));
+    }
+    Ok(target)
+}
+
+fn is_proc(file: BorrowedFd<'_>) -> Result<bool, Fault> {
+    let found = rustix::fs::fstatfs(file).during(Operation::CheckTarget)?;
+    Ok(found.f_type as u64 == PROC_SUPER_MAGIC)
+}
+
+/// STATX_MNT_ID (statx(2), Linux 5.8).
+fn mount_id(file: BorrowedFd<'_>) -> Result<u64, Fault> {
+    let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID);
+    Ok(status.during(Operation::CheckTarget)?.stx_mnt_id)
+}
+
+pub(crate) fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Outcome {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(mount, c"", target, c"", flags).during(Operation::AttachMount)
 }
@@ -54,6 +84,7 @@ pub(crate) struct NewMount {
     pub(crate) propagation: u32,
     pub(crate) strict: bool,
     pub(crate) keep_mode: bool,
+    pub(crate) copy_up: bool,
 }
 
 impl NewMount {
@@ -83,12 +114,20 @@ impl NewMount {
             sys::mount_setattr(mount.as_fd(), &propagation, false)
                 .during(Operation::SetAttributes)?;
         }
+        if self.copy_up {
+            let sets_owner = |option: &CStr| {
+                let option = option.to_bytes();
+                option.starts_with(b"uid=") || option.starts_with(b"gid=")
+            };
+            let keep_owner = !self.options.iter().any(sets_owner);
+            copy_up::copy(target.as_fd(), mount.as_fd(), keep_owner)?;
+        }
         attach(mount.as_fd(), target.as_fd())
     }
 
     fn open_target(&self, root: BorrowedFd<'_>, target: &CStr) -> Result<OwnedFd, Fault> {
         if !self.strict {
-            return root::open_or_make(root, target, Kind::Directory);
+            return open_target(root, target, Kind::Directory);
         }
         match root::open_strict(root, target) {
             Ok(target) => {
@@ -124,6 +163,53 @@ fn configure(filesystem: BorrowedFd<'_>, option: &CStr) -> Result<(), Errno> {
     let value = bytes.get(equals.wrapping_add(1)..).unwrap_or_default();
     let value = CStr::from_bytes_with_nul(value).map_err(|_| Errno::INVAL)?;
     fsconfig_set_string(filesystem, name, value)
+}
+
+/// A file system that is mounted by mount(2).
+pub(crate) struct ByData {
+    pub(crate) fstype: &'static CStr,
+    pub(crate) source: &'static CStr,
+    pub(crate) flags: u32,
+    pub(crate) data: &'static CStr,
+    pub(crate) attributes: sys::MountAttributes,
+}
+
+impl ByData {
+    /// mount(2) knows no descriptors, but the working directory is one.
+    pub(crate) fn mount(&self, root: BorrowedFd<'_>, path: &CStr) -> Outcome {
+        let target = open_target(root, path, Kind::Directory)?;
+        rustix::process::fchdir(&target).during(Operation::ChangeDirectory)?;
+        let flags = MountFlags::from_bits_retain(self.flags);
+        let mounted = mount(self.source, c".", self.fstype, flags, Some(self.data));
+        rustix::process::chdir(c"/").during(Operation::ChangeDirectory)?;
+        mounted.during(Operation::MakeMount)?;
+        let mount = root::open(root, path).during(Operation::Resolve)?;
+        sys::mount_setattr(mount.as_fd(), &self.attributes, false).during(Operation::SetAttributes)
+    }
+}
+
+/// Changes the options of the file system that is mounted there.
+pub(crate) fn reconfigure(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    options: TextList<'static>,
+) -> Outcome {
+    let target = root::open(root, path).during(Operation::Resolve)?;
+    let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
+    let filesystem = fspick(&target, c"", flags).during(Operation::OpenFilesystem)?;
+    for option in options.iter() {
+        configure(filesystem.as_fd(), option).during(Operation::Configure)?;
+    }
+    fsconfig_reconfigure(&filesystem).during(Operation::CreateFilesystem)
+}
+
+/// Sets the SELinux label of a directory.
+pub(crate) fn label(root: BorrowedFd<'_>, path: &CStr, label: &CStr) -> Outcome {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let file = root::open_file(root, path, flags).during(Operation::Open)?;
+    let name = c"security.selinux";
+    rustix::fs::fsetxattr(file, name, label.to_bytes_with_nul(), XattrFlags::empty())
+        .during(Operation::Write)
 }
 
 /// Permission bits in octal digits.
@@ -164,7 +250,7 @@ pub(crate) fn make_readonly(root: BorrowedFd<'_>, path: &CStr) -> Outcome {
     attach(tree.as_fd(), target.as_fd())
 }
 
-fn clone_tree(source: BorrowedFd<'_>, flags: OpenTreeFlags) -> Result<OwnedFd, Fault> {
+pub(crate) fn clone_tree(source: BorrowedFd<'_>, flags: OpenTreeFlags) -> Result<OwnedFd, Fault> {
     let clone = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_EMPTY_PATH;
@@ -294,9 +380,13 @@ impl Interpreter {
 
     pub(crate) fn write_proc(&self, path: &CStr, value: &CStr) -> Outcome {
         let file = self.open_in_proc(path, OFlags::WRONLY)?;
-        rustix::io::write(file, value.to_bytes())
-            .map(drop)
-            .during(Operation::Write)
+        let written = rustix::io::write(file, value.to_bytes()).during(Operation::Write)?;
+        // A part of a value is another value.
+        if written == value.count_bytes() {
+            Ok(())
+        } else {
+            Err(fault(Operation::Write, Errno::TOOBIG))
+        }
     }
 
     pub(crate) fn enter_time_namespace(&self) -> Outcome {
@@ -326,11 +416,8 @@ fn private_proc() -> Result<OwnedFd, Errno> {
 fn host_proc() -> Result<OwnedFd, Fault> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let proc = rustix::fs::openat(CWD, c"/proc", flags, Mode::empty()).during(Operation::Open)?;
-    let found = rustix::fs::fstatfs(&proc)
-        .during(Operation::CheckTarget)?
-        .f_type as u64;
     let wrong = fault(Operation::CheckTarget, Errno::NODEV);
-    if found == PROC_SUPER_MAGIC {
+    if is_proc(proc.as_fd())? {
         Ok(proc)
     } else {
         Err(wrong)

@@ -9,12 +9,13 @@ use crate::cgroup::plan::{CgroupPlan, Version};
 const LIMIT: &str = "/linux/resources/memory/limit";
 const RESERVATION: &str = "/linux/resources/memory/reservation";
 const SWAP: &str = "/linux/resources/memory/swap";
+const KERNEL_TCP: &str = "/linux/resources/memory/kernelTCP";
 const SWAPPINESS: &str = "/linux/resources/memory/swappiness";
 const OOM: &str = "/linux/resources/memory/disableOOMKiller";
 const HIERARCHY: &str = "/linux/resources/memory/useHierarchy";
 
 pub(super) fn compile(plan: &mut CgroupPlan, memory: &LinuxMemory) -> Result<(), CgroupError> {
-    ignore_kernel_limits(plan, memory);
+    let kernel_tcp = kernel_limits(plan, memory)?;
     // Linux 5.11 removed the other way (bef8620cd8e0).
     if memory.use_hierarchy() == Some(false) {
         return refuse(HIERARCHY, "memory is always accounted hierarchically");
@@ -39,6 +40,7 @@ pub(super) fn compile(plan: &mut CgroupPlan, memory: &LinuxMemory) -> Result<(),
         limits.limit.map(|_| LIMIT),
         limits.reservation.map(|_| RESERVATION),
         limits.swap.map(|_| SWAP),
+        kernel_tcp.map(|_| KERNEL_TCP),
         swappiness.map(|_| SWAPPINESS),
         disable_oom_killer.then_some(OOM),
     ];
@@ -57,6 +59,9 @@ pub(super) fn compile(plan: &mut CgroupPlan, memory: &LinuxMemory) -> Result<(),
     }
     limits.write_v1(plan)?;
     let hierarchy = plan.hierarchy("memory", pointer)?;
+    if let Some(limit) = kernel_tcp {
+        hierarchy.write("memory.kmem.tcp.limit_in_bytes", limit, KERNEL_TCP);
+    }
     if disable_oom_killer {
         hierarchy.write("memory.oom_control", 1, OOM);
     }
@@ -156,14 +161,23 @@ fn or_max(value: i64) -> String {
     }
 }
 
+/// The limit of TCP's buffers, which is a limit of its own in version 1 alone.
 #[allow(deprecated)]
-fn ignore_kernel_limits(plan: &mut CgroupPlan, memory: &LinuxMemory) {
-    // Linux 5.16 removed them (58056f77502f), and the specification does not recommend them.
-    const REASON: &str = "the kernel has no separate limit of its own memory";
+fn kernel_limits(plan: &mut CgroupPlan, memory: &LinuxMemory) -> Result<Option<i64>, CgroupError> {
     if memory.kernel().is_some_and(|limit| limit > 0) {
-        plan.ignore("/linux/resources/memory/kernel", REASON);
+        // Linux 5.16 removed it (58056f77502f), and the specification does not recommend it.
+        let reason = "the kernel has no separate limit of its own memory";
+        plan.ignore("/linux/resources/memory/kernel", reason);
     }
-    if memory.kernel_tcp().is_some_and(|limit| limit > 0) {
-        plan.ignore("/linux/resources/memory/kernelTCP", REASON);
+    let tcp = bytes(memory.kernel_tcp(), KERNEL_TCP)?;
+    let version = match tcp {
+        Some(_) => plan.hierarchy("memory", KERNEL_TCP)?.version(),
+        None => return Ok(None),
+    };
+    if version == Version::V2 {
+        let reason = "cgroup v2 accounts TCP's buffers with all other memory";
+        plan.ignore(KERNEL_TCP, reason);
+        return Ok(None);
     }
+    Ok(tcp)
 }

@@ -12,28 +12,30 @@ fn device_writes(devices: Value) -> Vec<String> {
 }
 
 #[test]
-fn devices_begin_with_the_default_and_go_on_with_exceptions_in_order() {
+fn devices_begin_with_the_default_and_go_on_with_exceptions_in_the_rules_order() {
     let writes = device_writes(json!([
         {"allow": false, "access": "rwm"},
         {"allow": true, "type": "b", "major": 8, "minor": 0, "access": "r"},
+        {"allow": true, "type": "c", "major": 7, "access": "r"},
         {"allow": true, "type": "b", "major": 8, "minor": 0, "access": "mw"},
     ]));
     assert_eq!(
         writes,
         [
             "devices.deny a /linux/resources/devices",
-            "devices.allow b *:* m default devices",
+            "devices.allow b 8:0 rwm /linux/resources/devices/3",
+            "devices.allow c 7:* r /linux/resources/devices/2",
             "devices.allow c *:* m default devices",
+            "devices.allow b *:* m default devices",
             "devices.allow c 1:3 rwm default devices",
-            "devices.allow c 1:5 rwm default devices",
-            "devices.allow c 1:7 rwm default devices",
             "devices.allow c 1:8 rwm default devices",
-            "devices.allow c 1:9 rwm default devices",
+            "devices.allow c 1:7 rwm default devices",
             "devices.allow c 5:0 rwm default devices",
-            "devices.allow c 5:2 rwm default devices",
-            "devices.allow b 8:0 rwm /linux/resources/devices/2",
-            "devices.allow c 10:200 rwm default devices",
+            "devices.allow c 1:5 rwm default devices",
+            "devices.allow c 1:9 rwm default devices",
             "devices.allow c 136:* rwm default devices",
+            "devices.allow c 5:2 rwm default devices",
+            "devices.allow c 10:200 rwm default devices",
         ]
     );
 }

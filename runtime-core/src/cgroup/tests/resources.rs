@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{hybrid, plan, refusal, v1, v2, writes};
+use super::{Layout, hybrid, plan, refusal, v1, v2, writes};
 
 #[test]
 fn memory_limits_are_written_as_each_version_takes_them() {
@@ -86,19 +86,29 @@ fn what_memory_cannot_do_is_refused_where_it_is_asked_for() {
 }
 
 #[test]
-fn limits_of_the_kernels_memory_are_listed_as_ignored() {
-    let plan = plan(
-        &v1(),
-        json!({"memory": {"kernel": 1 << 20, "kernelTCP": -1, "useHierarchy": true}}),
-    )
-    .unwrap();
-    let ignored: Vec<_> = plan.ignored().map(|(pointer, _)| pointer).collect();
-    assert_eq!(ignored, ["/linux/resources/memory/kernel"]);
-    assert!(
-        plan.to_string()
-            .contains("/linux/resources/memory/kernel     ignored: "),
-        "{plan}"
-    );
+fn limits_that_the_kernel_does_not_have_are_listed_as_ignored() {
+    let memory = json!({"memory": {"kernel": 1 << 20, "kernelTCP": 1 << 20, "useHierarchy": true}});
+    let kernel = "/linux/resources/memory/kernel";
+    let tcp = "/linux/resources/memory/kernelTCP";
+    let ignored_by = |layout: &Layout| -> Vec<String> {
+        let plan = plan(layout, memory.clone()).unwrap();
+        plan.ignored()
+            .map(|(pointer, _)| pointer.to_owned())
+            .collect()
+    };
+    assert_eq!(ignored_by(&v1()), [kernel]);
+    assert_eq!(ignored_by(&v2()), [kernel, tcp]);
+    let text = plan(&v2(), memory.clone()).unwrap().to_string();
+    assert!(text.contains(&format!("{tcp}  ignored: ")), "{text}");
+}
+
+#[test]
+fn tcps_buffers_have_a_limit_in_version_1() {
+    for limit in [1 << 20, -1] {
+        let memory = json!({"memory": {"kernelTCP": limit}});
+        let wanted = format!("memory.kmem.tcp.limit_in_bytes {limit} memory/kernelTCP");
+        assert_eq!(writes(&v1(), memory), [wanted]);
+    }
 }
 
 #[test]

@@ -3,21 +3,27 @@
 #![allow(unsafe_code)]
 
 mod memory;
+mod scheduling;
+pub(crate) mod seccomp;
 mod start;
+mod thread;
 
 use core::arch::asm;
 use core::ffi::CStr;
-use core::mem::size_of;
+use core::mem::{ManuallyDrop, size_of};
 
+pub(crate) use scheduling::{
+    reset_cpu_affinity, set_cpu_affinity, set_io_priority, set_memory_policy, set_scheduler,
+};
 pub(crate) use start::Start;
 
 use runtime_init::Numbers;
 
-use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-    socket_with,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, socket_with,
 };
 
 // System calls whose numbers differ between the architectures; those after 424 are the same on all.
@@ -28,6 +34,7 @@ mod number {
     pub(super) const IOCTL: usize = 16;
     pub(super) const CLONE: usize = 56;
     pub(super) const EXECVE: usize = 59;
+    pub(super) const EXIT: usize = 60;
     pub(super) const GETCWD: usize = 79;
     pub(super) const SETGROUPS: usize = 116;
     pub(super) const SETRESUID: usize = 117;
@@ -45,6 +52,7 @@ mod number {
 mod number {
     pub(super) const GETCWD: usize = 17;
     pub(super) const IOCTL: usize = 29;
+    pub(super) const EXIT: usize = 93;
     pub(super) const EXIT_GROUP: usize = 94;
     pub(super) const UNSHARE: usize = 97;
     pub(super) const RT_SIGACTION: usize = 134;
@@ -67,11 +75,11 @@ const MOUNT_SETATTR: usize = 442;
 const CLONE_PARENT: usize = 0x8000;
 const CLOSE_RANGE_CLOEXEC: usize = 4;
 const KEYCTL_JOIN_SESSION_KEYRING: usize = 1;
+const KEYCTL_SETPERM: usize = 5;
 const PR_SET_DUMPABLE: usize = 4;
 const PR_CAPBSET_DROP: usize = 24;
 const PR_CAP_AMBIENT: usize = 47;
 const PR_CAP_AMBIENT_RAISE: usize = 2;
-const SECCOMP_SET_MODE_FILTER: usize = 1;
 const SIG_SETMASK: usize = 2;
 const LAST_SIGNAL: usize = 64;
 /// The size of the kernel's sigset_t in bytes.
@@ -255,42 +263,25 @@ pub(crate) fn raise_ambient(capability: u32) -> Result<(), Errno> {
     .map(drop)
 }
 
-pub(crate) fn new_keyring(name: &CStr) -> Result<(), Errno> {
+pub(crate) fn new_keyring(name: &CStr, permissions: u32) -> Result<(), Errno> {
     // SAFETY: the name is a C string.
-    match unsafe {
+    let joined = unsafe {
         syscall(
             number::KEYCTL,
             [KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr() as usize, 0, 0, 0],
         )
-    } {
-        // A kernel without keyrings has none to share with the host either.
-        Ok(_) | Err(Errno::NOSYS) => Ok(()),
-        Err(errno) => Err(errno),
-    }
-}
-
-pub(crate) fn load_seccomp(flags: u32, program: &[u8]) -> Result<(), Errno> {
-    /// `struct sock_fprog`.
-    #[repr(C)]
-    struct Program {
-        length: u16,
-        filter: *const u8,
-    }
-    const INSTRUCTION_SIZE: usize = 8;
-    let length = u16::try_from(program.len() / INSTRUCTION_SIZE).map_err(|_| Errno::TOOBIG)?;
-    let program = Program {
-        length,
-        filter: program.as_ptr(),
     };
-    let arguments = [
-        SECCOMP_SET_MODE_FILTER,
-        flags as usize,
-        &raw const program as usize,
-        0,
-        0,
-    ];
-    // SAFETY: the program has as many instructions as it says; the kernel copies them.
-    unsafe { syscall(number::SECCOMP, arguments) }.map(drop)
+    match joined {
+        // A kernel without keyrings has none to share with the host either.
+        Err(Errno::NOSYS) => Ok(()),
+        Err(errno) => Err(errno),
+        Ok(_) if permissions == 0 => Ok(()),
+        Ok(keyring) => call(
+            number::KEYCTL,
+            [KEYCTL_SETPERM, keyring, permissions as usize, 0, 0],
+        )
+        .map(drop),
+    }
 }
 
 /// What mount_setattr(2) changes.
@@ -419,6 +410,41 @@ pub(crate) fn send_descriptor(
     }
     let message = [rustix::io::IoSlice::new(message)];
     rustix::net::sendmsg(socket, &message, &mut control, SendFlags::NOSIGNAL).map(drop)
+}
+
+/// Receives one message, and moves the descriptors in it to this number and those after it. How many there were: none when
+/// the other end is closed.
+pub(crate) fn receive_descriptors(socket: BorrowedFd<'_>, first: u32) -> Result<u32, Errno> {
+    let mut space =
+        [core::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(runtime_init::TREES))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0u8; 1];
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    loop {
+        let message = &mut [rustix::io::IoSliceMut::new(&mut byte)];
+        match rustix::net::recvmsg(socket, message, &mut control, flags) {
+            Err(Errno::INTR) => {}
+            answer => break answer.map(drop)?,
+        }
+    }
+    let mut number = first;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            for descriptor in descriptors {
+                replace(number, &descriptor)?;
+                number = number.wrapping_add(1);
+            }
+        }
+    }
+    Ok(number.wrapping_sub(first))
+}
+
+/// Makes the number of an inherited descriptor that of another one.
+fn replace(number: u32, descriptor: &OwnedFd) -> Result<(), Errno> {
+    // SAFETY: `inherited` says who closes the number, and that is not the guard, which is never dropped.
+    let mut place =
+        ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd((number & 0x7fff_ffff) as i32) });
+    rustix::io::dup3(descriptor, &mut place, rustix::io::DupFlags::CLOEXEC)
 }
 
 /// What is left that could come here are rustix's assertions that no descriptor is -1. There is nothing to print with.

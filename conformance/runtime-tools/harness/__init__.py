@@ -1,0 +1,1 @@
+"""What the run stands on: the suite's source, its build, the sandbox, the verdicts, and the report."""

@@ -1,0 +1,81 @@
+"""Boots the guest with a job, and takes its output and exit code."""
+
+import pathlib
+import secrets
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+
+MEGABYTES = 1024
+CPUS = 2
+COMMAND_LINE = (
+    "systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all systemd.show_status=0 mitigations=off audit=0 quiet panic=-1 "
+    "reboot=t console=ttyS0 lsm=landlock,lockdown,yama,apparmor,bpf"
+)
+
+
+def run(guest, job, timeout, with_log):
+    """Runs the job to its end. Its exit code, or 1 when the machine ended without saying one."""
+    with tempfile.TemporaryDirectory(prefix="bareboat-vm-") as directory:
+        work = pathlib.Path(directory)
+        marker = secrets.token_hex(16)
+        (job / "marker").write_text(marker)
+        _pack(job, work / "job.tar")
+        log = work / "log"
+        with log.open("wb") as log_file:
+            machine = subprocess.Popen(
+                _command(guest, work / "job.tar"),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log_file,
+            )
+            guard = threading.Timer(timeout, machine.kill)
+            guard.start()
+            code = _relay(machine.stdout, marker)
+            ended = machine.wait()
+            guard.cancel()
+        if with_log or code is None:
+            sys.stderr.write(log.read_text(errors="replace")[-6000:])
+        if code is None:
+            reason = f"it was killed after {timeout} s" if ended < 0 else "it ended early"
+            sys.exit(f"the job did not come to its end: {reason}")
+        return code
+
+
+def _pack(job, archive):
+    with tarfile.open(archive, "w") as tar:
+        tar.add(job, ".")
+    # A virtio disk is made of whole sectors.
+    size = -archive.stat().st_size % 4096
+    with archive.open("ab") as file:
+        file.write(bytes(size))
+
+
+def _command(guest, disk):
+    drives = []
+    for name, path in [("root", guest.disk), ("job", disk)]:
+        drives += ["-drive", f"id={name},file={path},format=raw,if=none,snapshot=on"]
+        drives += ["-device", f"virtio-blk-device,drive={name}"]
+    return [
+        "qemu-system-x86_64",
+        *["-M", "microvm,rtc=on", "-cpu", "qemu64", "-accel", "tcg,thread=multi"],
+        *["-smp", str(CPUS), "-m", str(MEGABYTES), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+        *["-kernel", guest.kernel, "-initrd", guest.initramfs, "-append", COMMAND_LINE],
+        *drives,
+        *["-chardev", "stdio,id=out,signal=off", "-device", "virtio-serial-device", "-device", "virtconsole,chardev=out"],
+        *["-serial", "file:/dev/stderr"],
+    ]
+
+
+def _relay(output, marker):
+    """Prints what the job says, up to the line with the marker and the exit code."""
+    for line in output:
+        text = line.decode(errors="replace").rstrip("\r\n")
+        said, found, code = text.partition(f"{marker} ")
+        if found:
+            print(said, end="")
+            return int(code)
+        print(text, flush=True)
+    return None

@@ -1,0 +1,183 @@
+//! Bind mounts, and changes of what is mounted already (`remount`).
+
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Mount;
+use runtime_init::{Numbers, Step, Text, TextList};
+
+use super::options::{self, MS_REC};
+use super::parsed::Parsed;
+use super::{below_proc, data, id_map, root};
+use crate::error::{Error, Result};
+use crate::plan::{Attributes, Builder, Source, c_string, text_list};
+use crate::process;
+
+/// Binds what the source is.
+///
+/// The host opens sources, each when its mount's turn has come. One that lies in the root, as its path is written, shows
+/// what the mounts before this one have made of it: the init opens it, and resolves it inside the root.
+pub(super) fn bind(
+    plan: &mut Builder<'_>,
+    pointer: &str,
+    mount: &Mount,
+    parsed: &Parsed,
+    target: &CString,
+    recursive: bool,
+) -> Result<()> {
+    let source = source(plan, pointer, mount)?;
+    note_superblock_flags(pointer, parsed);
+    let must_be_proc =
+        below_proc(Path::new(&*target.to_string_lossy())).is_some_and(|inside| inside.is_empty());
+    let in_user_namespace = process::in_user_namespace(plan)?;
+    let id_map = id_map::of(plan, pointer, mount, parsed.id_map)?;
+    let inside = root::inside(plan, &source).filter(|_| !must_be_proc);
+    if let Some(inside) = inside {
+        let source = c_string(
+            &format!("{pointer}/source"),
+            inside.as_os_str().as_encoded_bytes(),
+        )?;
+        let mapped = id_map.is_some();
+        if let Some(id_map) = id_map {
+            plan.map_ids_of_next_step(id_map);
+        }
+        bind_inside(
+            plan,
+            pointer,
+            parsed,
+            target,
+            &Inside {
+                source,
+                recursive,
+                mapped,
+                attributes: parsed.bind_attributes(in_user_namespace),
+            },
+        );
+        return Ok(());
+    }
+    let source = Source::Tree {
+        path: source,
+        recursive,
+        attributes: parsed.bind_attributes(in_user_namespace),
+        propagation: root::bind_propagation(plan, &parsed.propagation)?,
+        id_map,
+        keeps_locks: in_user_namespace,
+        must_be_proc,
+    };
+    let tree = plan.slot(pointer.to_owned(), source)?;
+    plan.step(
+        pointer.to_owned(),
+        &Step::MountTree {
+            tree,
+            target: Text(target),
+        },
+    );
+    Ok(())
+}
+
+/// The kernel ignores them for a bind mount, as mount(8) does.
+fn note_superblock_flags(pointer: &str, parsed: &Parsed) {
+    for option in &parsed.superblock {
+        tracing::debug!(
+            "{pointer}: option {option} belongs to the file system, a bind mount does not change it"
+        );
+    }
+}
+
+fn source(plan: &Builder<'_>, pointer: &str, mount: &Mount) -> Result<PathBuf> {
+    let source = mount
+        .source()
+        .as_ref()
+        .filter(|path| !path.as_os_str().is_empty());
+    let source = source
+        .ok_or_else(|| Error::config(format!("{pointer}/source"), "a bind mount needs a source"))?;
+    Ok(plan.options.bundle.join(source))
+}
+
+struct Inside {
+    source: CString,
+    recursive: bool,
+    mapped: bool,
+    attributes: Attributes,
+}
+
+fn bind_inside(
+    plan: &mut Builder<'_>,
+    pointer: &str,
+    parsed: &Parsed,
+    target: &CString,
+    inside: &Inside,
+) {
+    let attributes = inside.attributes;
+    // What is cloned is the container's own mount already: there is no propagation of the host's to change.
+    let propagation: Vec<u8> = parsed
+        .propagation
+        .iter()
+        .flat_map(|flags| flags.to_ne_bytes())
+        .collect();
+    let step = Step::BindInside {
+        source: Text(&inside.source),
+        target: Text(target),
+        recursive: inside.recursive,
+        set: attributes.set,
+        clear: attributes.clear,
+        recursive_set: attributes.recursive_set,
+        recursive_clear: attributes.recursive_clear,
+        propagation: Numbers::new(&propagation),
+        mapped: inside.mapped,
+    };
+    plan.step(pointer.to_owned(), &step);
+}
+
+/// Changes the mount that is there, and with `bind` not given its file system, too.
+pub(super) fn remount(
+    plan: &mut Builder<'_>,
+    pointer: &str,
+    parsed: &Parsed,
+    target: &CString,
+    bind: bool,
+) -> Result<()> {
+    if !bind {
+        let mut options = data::split(pointer, &parsed.data)?;
+        for flag in &parsed.superblock {
+            options.push(c_string(pointer, *flag)?);
+        }
+        for (bits, flag) in [
+            (parsed.attributes.set, c"ro"),
+            (parsed.attributes.clear, c"rw"),
+        ] {
+            if bits & options::RDONLY != 0 {
+                options.push(flag.to_owned());
+            }
+        }
+        let list = text_list(options.iter().map(CString::as_c_str));
+        let step = Step::Reconfigure {
+            target: Text(target),
+            options: TextList::new(&list),
+        };
+        plan.step(pointer.to_owned(), &step);
+    }
+    let attributes = parsed.bind_attributes(process::in_user_namespace(plan)?);
+    let mut change = |(set, clear), propagation: u32, recursive| {
+        if (set, clear, propagation) != (0, 0, 0) {
+            let step = Step::SetMountAttributes {
+                target: Text(target),
+                set,
+                clear,
+                propagation: propagation & !MS_REC,
+                recursive,
+            };
+            plan.step(pointer.to_owned(), &step);
+        }
+    };
+    change(
+        (attributes.recursive_set, attributes.recursive_clear),
+        0,
+        true,
+    );
+    change((attributes.set, attributes.clear), 0, false);
+    for &flags in &parsed.propagation {
+        change((0, 0), flags, flags & MS_REC != 0);
+    }
+    Ok(())
+}
