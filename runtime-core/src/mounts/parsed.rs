@@ -89,6 +89,10 @@ impl Parsed {
                 self.has_attributes = true;
                 change(&mut attributes.set, &mut attributes.clear, (set, clear));
             }
+            Effect::TakeBack(bits) => {
+                self.has_attributes = true;
+                attributes.set &= !bits;
+            }
             Effect::Recursive { set, clear } => {
                 change(
                     &mut attributes.recursive_set,
@@ -190,6 +194,16 @@ mod tests {
     #[test]
     fn a_bind_mount_without_options_is_as_its_source() {
         assert_eq!(bound(&["rbind", "rprivate"]), Attributes::default());
+    }
+
+    #[test]
+    fn an_access_time_that_was_asked_for_is_taken_back_by_its_opposite() {
+        for [first, last] in [["noatime", "atime"], ["strictatime", "nostrictatime"]] {
+            let set = bound(&["bind", first, last]).set;
+            assert_eq!(set & options::ATIME, 0, "{first},{last}");
+        }
+        let set = bound(&["bind", "noatime", "nostrictatime"]).set;
+        assert_eq!(set & options::ATIME, options::NOATIME);
     }
 
     #[test]
