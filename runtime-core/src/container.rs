@@ -18,7 +18,7 @@ use crate::facts::HostFacts;
 use crate::hooks::{self, Kind};
 use crate::namespaces::NEWPID;
 use crate::plan::{self, Options};
-use crate::process_hook::Place;
+use crate::process_hook::{Place, pid_inside};
 use crate::state::{self, Directory, Record};
 use crate::status::{State, Status, state, state_json};
 use crate::{cgroup_error, launch, process, seccomp};
@@ -267,7 +267,8 @@ impl Container {
             return Ok(());
         }
         let (facts, pidfd) = (HostFacts::read()?, self.pidfd()?);
-        let state = state_json(&self.record, Status::Created, self.pid())?;
+        let inside = self.pid().map(pid_inside);
+        let state = state_json(&self.record, Status::Created, inside)?;
         let place = Place {
             spec: &spec,
             facts: &facts,

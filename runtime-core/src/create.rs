@@ -421,6 +421,8 @@ impl Creation<'_> {
             pidfd: init.pidfd(),
             directory: self.directory.path(),
         };
+        let inside = process_hook::pid_inside(init.pid());
+        let state = state_json(record, Status::Created, Some(inside))?;
         hooks::of(spec, Kind::CreateContainer).try_for_each(|hook| place.run(&hook, &state))
     }
 

@@ -17,6 +17,17 @@ use crate::state::Record;
 use crate::status::{Status, state};
 use crate::{plan, seccomp, sources, sys};
 
+/// A process as its own namespace numbers it: "For hooks executed in the container namespace, it is the pid as seen by the
+/// container" (runtime.md, "State"). proc_pid_status(5), `NSpid`; of one that is gone, the runtime's number.
+pub(crate) fn pid_inside(pid: i32) -> i32 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    let innermost = numbers.and_then(|numbers| numbers.split_whitespace().last());
+    innermost
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(pid)
+}
+
 /// The container in which hooks run.
 pub(crate) struct Place<'a> {
     pub(crate) spec: &'a Spec,
