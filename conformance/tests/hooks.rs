@@ -235,10 +235,10 @@ fn a_failing_start_container_hook_stops_the_start() {
     });
     let _ = container.create().ok();
     let _ = container.start();
-    container.wait_for("stopped");
+    if !runtime().departs("runc", "leaves the container stopped until delete") {
+        container.assert_nothing_left();
+    }
     assert!(!container.path().join("ran").exists());
-    let _ = container.delete().ok();
-    container.assert_nothing_left();
 }
 
 #[test]

@@ -17,6 +17,17 @@ use crate::state::Record;
 use crate::status::{Status, state, state_json};
 use crate::{plan, seccomp, sources, sys};
 
+/// A process as its own namespace numbers it: "For hooks executed in the container namespace, it is the pid as seen by the
+/// container" (runtime.md, "State"). proc_pid_status(5), `NSpid`; of one that is gone, the runtime's number.
+fn pid_inside(pid: i32) -> i32 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    let innermost = numbers.and_then(|numbers| numbers.split_whitespace().last());
+    innermost
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(pid)
+}
+
 /// The container in which hooks run.
 pub(crate) struct Place<'a> {
     pub(crate) spec: &'a Spec,
@@ -31,13 +42,8 @@ impl Place<'_> {
     /// The container's state as a hook in its namespaces is told of it: with the pid that its init has there (runtime.md,
     /// "State").
     pub(crate) fn state(&self, pid: i32) -> Result<Vec<u8>> {
-        let status = procfs::process::Process::new(pid).and_then(|process| process.status());
-        let inside = status
-            .map_err(std::io::Error::other)
-            .host(|| format!("read the status of process {pid}"))?
-            .nspid
-            .and_then(|pids| pids.last().copied());
-        state_json(self.record, Status::Created, Some(inside.unwrap_or(pid)))
+        let inside = pid_inside(pid);
+        state_json(self.record, Status::Created, Some(inside))
     }
 
     /// Runs the hook there, with the container's state on its standard input.

@@ -42,6 +42,7 @@ mod linux_namespaces;
 mod linux_paths;
 mod linux_seccomp;
 mod mount_options;
+mod operations;
 mod process;
 mod runtime;
 
@@ -52,6 +53,7 @@ pub fn all() -> Vec<&'static Case> {
         bundle::CASES,
         runtime::CASES,
         lifecycle::CASES,
+        operations::CASES,
         config::CASES,
         mount_options::CASES,
         process::CASES,

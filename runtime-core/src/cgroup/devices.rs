@@ -167,7 +167,7 @@ impl Rules {
         pointer: &str,
         rule: &LinuxDeviceCgroup,
     ) -> Result<(), CgroupError> {
-        // An entry without access is about all of it, as for crun: config-linux.md has it OPTIONAL, and says no more.
+        // An entry without access is about all of it: config-linux.md has it OPTIONAL, and says no more.
         let asked = rule.access().as_deref().unwrap_or("rwm");
         let Some(access) = Access::parse(asked) else {
             let problem = format!("{asked:?} is not made of r, w and m");

@@ -5,8 +5,8 @@
 pub(crate) enum Effect {
     /// Attributes of the mount: MOUNT_ATTR_ bits to set and to clear.
     Attributes { set: u64, clear: u64 },
-    /// Takes back a mode of the access time that an option before it has set.
-    NoLonger(u64),
+    /// Bits that an earlier option set are not: what the mount is by itself stays as it is.
+    TakeBack(u64),
     /// The same for the mount and all below it (mount_setattr(2), AT_RECURSIVE).
     Recursive { set: u64, clear: u64 },
     /// Propagation: an MS_ flag, perhaps with MS_REC.
@@ -27,7 +27,7 @@ pub(crate) enum Effect {
 }
 
 use Effect::{
-    Attributes, Bind, CopyUp, IdMap, NoLonger, Nothing, Propagation, Recursive, Remount, Superblock,
+    Attributes, Bind, CopyUp, IdMap, Nothing, Propagation, Recursive, Remount, Superblock, TakeBack,
 };
 
 pub(crate) const RDONLY: u64 = 0x1;
@@ -101,7 +101,7 @@ const fn ratime(bits: u64) -> Effect {
 /// Every option that is not the file system's own, sorted by name.
 const OPTIONS: &[(&str, Effect)] = &[
     ("async", Superblock("async")),
-    ("atime", NoLonger(NOATIME)),
+    ("atime", TakeBack(NOATIME)),
     ("bind", Bind(false)),
     ("defaults", Nothing),
     ("dev", clear(NODEV)),
@@ -120,8 +120,8 @@ const OPTIONS: &[(&str, Effect)] = &[
     ("noiversion", Nothing),
     ("nolazytime", Superblock("nolazytime")),
     ("nomand", Superblock("nomand")),
-    ("norelatime", Attributes { set: 0, clear: 0 }),
-    ("nostrictatime", NoLonger(STRICTATIME)),
+    ("norelatime", TakeBack(0)),
+    ("nostrictatime", TakeBack(STRICTATIME)),
     ("nosuid", set(NOSUID)),
     ("nosymfollow", set(NOSYMFOLLOW)),
     ("private", Propagation(MS_PRIVATE)),
