@@ -1,6 +1,9 @@
 //! What confines a process beside capabilities and filters: AppArmor profiles, SELinux labels, and keyrings.
 
+use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use conformance::runtime::runtime;
 use conformance::{Config, Container};
@@ -148,4 +151,85 @@ fn no_new_keyring_leaves_the_callers_for_exec_too() {
     let keys = container.exec(&[], &["cat", "/proc/keys"]).ok().stdout;
     let name = format!("_ses.{}", container.id);
     assert!(!keys.contains(&name), "{keys}");
+}
+
+/// An AppArmor profile that is loaded while this value is there.
+struct Profile(String);
+
+impl Profile {
+    /// One that allows everything but reading /etc/passwd.
+    fn load() -> Self {
+        let name = format!("conformance-{}", std::process::id());
+        let profile = Self(name);
+        let done = profile.parser("--replace");
+        assert!(done.success(), "apparmor_parser: {done}");
+        profile
+    }
+
+    fn parser(&self, action: &str) -> std::process::ExitStatus {
+        let text = format!(
+            "profile {} flags=(attach_disconnected) {{ file, capability, signal, mount, umount, deny /etc/passwd r, }}\n",
+            self.0
+        );
+        let mut command = Command::new("apparmor_parser");
+        command.args([action, "--skip-cache"]).stdin(Stdio::piped());
+        let mut parser = command.spawn().unwrap();
+        parser
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
+        parser.wait().unwrap()
+    }
+}
+
+impl Drop for Profile {
+    fn drop(&mut self) {
+        let _ = self.parser("--remove");
+    }
+}
+
+#[test]
+fn an_apparmor_profile_confines_the_program_and_those_of_exec() {
+    if !host_has_apparmor() {
+        eprintln!("skipped: this host has no AppArmor");
+        return;
+    }
+    let profile = Profile::load();
+    for restricted in [true, false] {
+        let container = Container::new(|config| {
+            config
+                .waits()
+                .set("/process/apparmorProfile", json!(profile.0))
+                .set("/process/noNewPrivileges", json!(restricted));
+        });
+        let _ = container.run_detached().ok();
+        let expected = format!("{} (enforce)", profile.0);
+        let init = fs::read_to_string(format!("/proc/{}/attr/current", container.pid())).unwrap();
+        assert_eq!(init.trim_end(), expected);
+        let script = "cat /proc/self/attr/current; cat /etc/group >/dev/null && cat /etc/passwd";
+        let inside = container.exec(&[], &["sh", "-c", script]);
+        assert!(inside.stdout.starts_with(&expected), "{inside:?}");
+        assert!(inside.stderr.contains("/etc/passwd"), "{inside:?}");
+        assert_ne!(inside.code(), 0);
+        let other = container.exec(
+            &["--apparmor", "unconfined"],
+            &["cat", "/proc/self/attr/current"],
+        );
+        assert_eq!(other.ok().stdout.trim_end(), "unconfined");
+    }
+}
+
+#[test]
+fn an_apparmor_profile_that_is_not_loaded_is_an_error() {
+    if !host_has_apparmor() {
+        eprintln!("skipped: this host has no AppArmor");
+        return;
+    }
+    let container = Container::new(|config| {
+        config.set("/process/apparmorProfile", json!("no-such-profile"));
+    });
+    let _ = container.run().refused(&["no-such-profile"]);
+    container.assert_nothing_left();
 }
