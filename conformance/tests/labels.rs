@@ -1,5 +1,10 @@
 //! What confines a process beside capabilities and filters: AppArmor profiles, SELinux labels, and keyrings.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "in helpers of tests, too, a panic is a failure"
+)]
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;

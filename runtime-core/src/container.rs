@@ -6,22 +6,17 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use oci_spec::runtime::{Process, Spec};
-use runtime_init::{GO, ReportKind};
-use rustix::net::{SendFlags, send};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::bundle::Bundle;
+use crate::cgroup_error;
 use crate::create::ContainerBuilder;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::exec::{ExecBuilder, ExitStatus};
-use crate::facts::HostFacts;
 use crate::hooks::{self, Kind};
 use crate::namespaces::NEWPID;
-use crate::plan::{self, Options};
-use crate::process_hook::Place;
 use crate::state::{self, Directory, Record};
 use crate::status::{State, Status, state, state_json};
-use crate::{cgroup_error, launch, process, seccomp};
 
 /// How long `delete` waits for processes that it killed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,8 +26,8 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The states and the operations on them are those of runtime.md.
 #[derive(Debug)]
 pub struct Container {
-    root: PathBuf,
-    record: Record,
+    pub(crate) root: PathBuf,
+    pub(crate) record: Record,
     console: Option<OwnedFd>,
 }
 
@@ -175,136 +170,6 @@ impl Container {
         ))
     }
 
-    /// Starts the user's program.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidState`] unless it is created, [`ErrorKind::InvalidConfig`] when the configuration has no
-    /// process, both of which change nothing; [`ErrorKind::Hook`] when a startContainer or poststart hook fails, which
-    /// destroys the container; [`ErrorKind::Program`] when the kernel cannot execute the program, which stops it.
-    pub fn start(&self) -> Result<()> {
-        let directory = Directory::open(&self.root, self.id())?;
-        let container = Container::load(&self.root, self.id())?;
-        match container.status()? {
-            Status::Created => {}
-            Status::Stopped => {
-                return Err(self.state_error("cannot start a container that has stopped"));
-            }
-            Status::Creating => {
-                return Err(self.state_error("cannot start a container that is being created"));
-            }
-            _ => return Err(self.state_error("cannot start an already running container")),
-        }
-        if !container.record.startable {
-            let error = Error::config("/process", process::NONE);
-            return Err(error.context(format_args!("start {}", self.id())));
-        }
-        let started = container.go(&directory);
-        // An earlier start was killed when it had said go and not yet taken the socket away.
-        if started
-            .as_ref()
-            .is_err_and(|error| error.errno() == Some(libc::ECONNREFUSED))
-        {
-            directory.forget_start();
-            return Err(self.state_error("cannot start an already running container"));
-        }
-        if started.is_err() {
-            let _ = container.signal_init(libc::SIGKILL);
-        }
-        let started = started
-            .map_err(|error| error.context(format_args!("start {}", self.id())))
-            .and_then(|()| container.run_poststart_hooks());
-        // A hook that fails ends the container's life (runtime.md, "Lifecycle"); a program that cannot be executed has
-        // only stopped it.
-        if let Err(error) = &started
-            && error.kind() == ErrorKind::Hook
-            && let Err(left) = container.destroy(&directory, Status::Running, true)
-        {
-            tracing::warn!("{left}");
-        }
-        started
-    }
-
-    fn go(&self, directory: &Directory) -> Result<()> {
-        self.run_start_hooks(directory)?;
-        let mut agent = seccomp::connect(self.record.seccomp_listener.as_ref())?;
-        let socket = directory.connect()?;
-        send(&socket, &[GO], SendFlags::NOSIGNAL).host(|| "let the container start".to_owned())?;
-        let hear = || launch::receive(socket.as_fd()).host(|| "hear from the container".to_owned());
-        let mut answer = hear()?;
-        directory.forget_start();
-        while let Some(message) = answer {
-            match message.report.kind {
-                ReportKind::Failed => {
-                    return Err(launch::step_error(&self.plan()?, message.report));
-                }
-                ReportKind::Listener => {
-                    let state = state(&self.record, Status::Created, self.pid());
-                    let pid = state.pid;
-                    seccomp::hand_over(&mut agent, &message.listener()?, pid, &state)?;
-                }
-                _ => {
-                    let problem = "the init said what nobody asked";
-                    return Err(Error::new(ErrorKind::Host, problem));
-                }
-            }
-            answer = hear()?;
-        }
-        Ok(())
-    }
-
-    /// The plan that the container was made by, compiled once more: only its steps' numbers are needed.
-    fn plan(&self) -> Result<plan::Plan> {
-        let options = Options {
-            id: self.record.id.clone(),
-            bundle: self.record.bundle.clone(),
-            no_pivot: self.record.no_pivot,
-            no_new_keyring: self.record.no_new_keyring,
-            start_at_once: false,
-            extra_environment: self.record.extra_environment.clone(),
-            home: self.record.home.clone(),
-        };
-        let spec = self.spec()?;
-        let facts = HostFacts::read_for(&options, &spec, spec.process().as_ref())?;
-        plan::compile_with(&spec, &facts, &options)
-    }
-
-    fn run_start_hooks(&self, directory: &Directory) -> Result<()> {
-        let Some(spec) = self.spec_with_later_hooks()? else {
-            return Ok(());
-        };
-        if hooks::of(&spec, Kind::StartContainer).next().is_none() {
-            return Ok(());
-        }
-        let (facts, pidfd) = (HostFacts::read()?, self.pidfd()?);
-        let place = Place {
-            spec: &spec,
-            facts: &facts,
-            record: &self.record,
-            pidfd: pidfd.as_fd(),
-            directory: directory.path(),
-        };
-        let state = place.state(self.pid().unwrap_or_default())?;
-        hooks::of(&spec, Kind::StartContainer).try_for_each(|hook| place.run(&hook, &state))
-    }
-
-    /// A poststart hook that fails stops the container (runtime.md, "Lifecycle").
-    pub(crate) fn run_poststart_hooks(&self) -> Result<()> {
-        let Some(spec) = self.spec_with_later_hooks()? else {
-            return Ok(());
-        };
-        let mut hooks = hooks::of(&spec, Kind::Poststart).peekable();
-        if hooks.peek().is_none() {
-            return Ok(());
-        }
-        let state = state_json(&self.record, Status::Running, self.pid())?;
-        let run = hooks.try_for_each(|hook| hook.run(&state, &self.record.bundle));
-        if run.is_err() {
-            let _ = self.signal_init(libc::SIGKILL);
-        }
-        run
-    }
-
     /// Sends a signal to its first process. SIGKILL for one without a PID namespace of its own goes to all processes:
     /// the kernel would not end the others with the first.
     ///
@@ -349,7 +214,7 @@ impl Container {
         thawed.map(drop).host(|| format!("thaw {}", self.id()))
     }
 
-    fn signal_init(&self, signal: i32) -> Result<()> {
+    pub(crate) fn signal_init(&self, signal: i32) -> Result<()> {
         let pidfd = self.pidfd()?;
         if signal == 0 {
             return Ok(());
@@ -371,7 +236,7 @@ impl Container {
         )
     }
 
-    fn state_error(&self, problem: &str) -> Error {
+    pub(crate) fn state_error(&self, problem: &str) -> Error {
         Error::new(
             ErrorKind::InvalidState,
             format!("container {}: {problem}", self.id()),
@@ -446,7 +311,7 @@ impl Container {
     }
 
     /// Takes back what `create` made, whose directory this is, and runs the poststop hooks.
-    fn destroy(&self, directory: &Directory, status: Status, force: bool) -> Result<()> {
+    pub(crate) fn destroy(&self, directory: &Directory, status: Status, force: bool) -> Result<()> {
         self.end_all(status, force)
             .map_err(|error| error.context(format_args!("delete {}", self.id())))?;
         if let Some(cgroup) = &self.record.cgroup {
@@ -476,7 +341,7 @@ impl Container {
     }
 
     /// The configuration, when it has hooks that are yet to run.
-    fn spec_with_later_hooks(&self) -> Result<Option<Spec>> {
+    pub(crate) fn spec_with_later_hooks(&self) -> Result<Option<Spec>> {
         self.record.later_hooks.then(|| self.spec()).transpose()
     }
 

@@ -12,7 +12,7 @@ use crate::facts::HostFacts;
 use crate::launch::{Handover, Init, Progress};
 use crate::plan::{self, Options};
 use crate::status::Status;
-use crate::{create, exec_cpu_affinity, home, seccomp, sources, sys};
+use crate::{confine, exec_cpu_affinity, home, seccomp, sources, sys};
 
 /// Starts a process in a container, in its namespaces and cgroup.
 ///
@@ -195,7 +195,7 @@ impl<'a> ExecBuilder<'a> {
             match init.progress(plan)? {
                 Progress::Reached(_) => {
                     console = self.wishes.deliver_console(init.take_console())?;
-                    create::confine(plan, init.pid())?;
+                    confine::carry_out(plan, init.pid())?;
                     if let Some(group) = &self.container.record().intel_rdt {
                         group.join_running(init.pid())?;
                     }

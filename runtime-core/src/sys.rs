@@ -1,6 +1,7 @@
 //! The library's only `unsafe`: starting the init, and system calls that no crate wraps.
 #![allow(unsafe_code)]
 
+mod mounts;
 mod scheduling;
 
 use std::ffi::CStr;
@@ -9,9 +10,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+pub(crate) use mounts::{map_ids, set_mount_attributes};
 pub(crate) use scheduling::{set_cpu_affinity, set_io_priority, set_scheduler};
-
-use crate::plan::Attributes;
 
 /// The child's stack between clone3(2) and execveat(2); it calls a few system calls and nothing else.
 const STACK_SIZE: usize = 16 * 1024;
@@ -390,68 +390,6 @@ pub(crate) fn wait(pid: i32) -> io::Result<i32> {
             -1 => return Err(io::Error::last_os_error()),
             _ => return Ok(status),
         }
-    }
-}
-
-/// mount_setattr(2) on a detached tree: first what is for all of it, then what is for its top alone.
-pub(crate) fn set_mount_attributes(
-    tree: BorrowedFd<'_>,
-    attributes: &Attributes,
-    propagation: &[u32],
-) -> io::Result<()> {
-    let recursive = (attributes.recursive_set, attributes.recursive_clear);
-    if recursive != (0, 0) {
-        mount_setattr(tree, recursive, 0, true)?;
-    }
-    if (attributes.set, attributes.clear) != (0, 0) {
-        mount_setattr(tree, (attributes.set, attributes.clear), 0, false)?;
-    }
-    for &flags in propagation {
-        let recursive = flags & libc::MS_REC as u32 != 0;
-        mount_setattr(tree, (0, 0), flags & !(libc::MS_REC as u32), recursive)?;
-    }
-    Ok(())
-}
-
-/// Gives a detached tree the ids of a user namespace (mount_setattr(2), MOUNT_ATTR_IDMAP).
-pub(crate) fn map_ids(
-    tree: BorrowedFd<'_>,
-    namespace: BorrowedFd<'_>,
-    recursive: bool,
-) -> io::Result<()> {
-    // A descriptor is not negative.
-    let namespace = namespace.as_raw_fd() as u64;
-    let attr = [libc::MOUNT_ATTR_IDMAP, 0, 0, namespace];
-    call_mount_setattr(tree, &attr, recursive)
-}
-
-fn mount_setattr(
-    tree: BorrowedFd<'_>,
-    (set, clear): (u64, u64),
-    propagation: u32,
-    recursive: bool,
-) -> io::Result<()> {
-    call_mount_setattr(tree, &[set, clear, u64::from(propagation), 0], recursive)
-}
-
-/// `attr` is `struct mount_attr`: attr_set, attr_clr, propagation, userns_fd.
-fn call_mount_setattr(tree: BorrowedFd<'_>, attr: &[u64; 4], recursive: bool) -> io::Result<()> {
-    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
-    // SAFETY: an empty path, and a structure of the size that is given.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            tree.as_raw_fd(),
-            c"".as_ptr(),
-            flags,
-            attr.as_ptr(),
-            size_of_val(attr),
-        )
-    };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
     }
 }
 

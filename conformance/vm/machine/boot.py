@@ -1,5 +1,6 @@
 """Boots the guest with a job, and takes its output and exit code."""
 
+import contextlib
 import pathlib
 import secrets
 import subprocess
@@ -10,14 +11,30 @@ import threading
 
 MEGABYTES = 1024
 CPUS = 2
+# It takes ten; an emulated machine that hangs does so before it has begun.
+BOOT_SECONDS = 90
+ATTEMPTS = 2
 COMMAND_LINE = (
     "systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all systemd.show_status=0 mitigations=off audit=0 quiet panic=-1 "
     "reboot=t console=ttyS0 lsm=landlock,lockdown,yama,apparmor,bpf"
 )
 
 
+class DidNotBootError(Exception):
+    """The machine ended, or was ended, before the job began."""
+
+
 def run(guest, job, timeout, with_log):
-    """Runs the job to its end. Its exit code, or 1 when the machine ended without saying one."""
+    """Runs the job to its end, in a machine that gets a second chance to boot, and returns its exit code."""
+    for _ in range(ATTEMPTS):
+        try:
+            return _run_once(guest, job, timeout, with_log)
+        except DidNotBootError:
+            print(f"the machine did not boot in {BOOT_SECONDS} s", file=sys.stderr)
+    sys.exit("the machine does not boot")
+
+
+def _run_once(guest, job, timeout, with_log):
     with tempfile.TemporaryDirectory(prefix="bareboat-vm-") as directory:
         work = pathlib.Path(directory)
         marker = secrets.token_hex(16)
@@ -31,13 +48,13 @@ def run(guest, job, timeout, with_log):
                 stdout=subprocess.PIPE,
                 stderr=log_file,
             )
-            guard = threading.Timer(timeout, machine.kill)
-            guard.start()
-            code = _relay(machine.stdout, marker)
+            began = _begins(machine, marker)
+            code = _to_the_end(machine, marker, timeout) if began else None
             ended = machine.wait()
-            guard.cancel()
         if with_log or code is None:
             sys.stderr.write(log.read_text(errors="replace")[-6000:])
+        if not began:
+            raise DidNotBootError
         if code is None:
             reason = f"it was killed after {timeout} s" if ended < 0 else "it ended early"
             sys.exit(f"the job did not come to its end: {reason}")
@@ -67,6 +84,28 @@ def _command(guest, disk):
         *["-chardev", "stdio,id=out,signal=off", "-device", "virtio-serial-device", "-device", "virtconsole,chardev=out"],
         *["-serial", "file:/dev/stderr"],
     ]
+
+
+def _begins(machine, marker):
+    """Waits for the job to begin."""
+    with _killed_after(machine, BOOT_SECONDS):
+        # Not all lines are taken: the rest is the job's.
+        return any(f"{marker} begins" in line.decode(errors="replace") for line in machine.stdout)
+
+
+def _to_the_end(machine, marker, timeout):
+    with _killed_after(machine, timeout):
+        return _relay(machine.stdout, marker)
+
+
+@contextlib.contextmanager
+def _killed_after(machine, seconds):
+    guard = threading.Timer(seconds, machine.kill)
+    guard.start()
+    try:
+        yield
+    finally:
+        guard.cancel()
 
 
 def _relay(output, marker):

@@ -1,0 +1,307 @@
+//! The host's part of making a container, in order, and taking it back.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use oci_spec::runtime::Spec;
+use runtime_init::Rendezvous;
+
+use crate::cgroup::{Cgroup, CgroupPlan};
+use crate::create::ContainerBuilder;
+use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::facts::HostFacts;
+use crate::hooks::{self, Kind};
+use crate::intel_rdt::{self, IntelRdt};
+use crate::launch::{Handover, Init, Progress};
+use crate::mounts::id_map::UserNamespaces;
+use crate::mounts::on_host::MountId;
+use crate::net_devices::Moves;
+use crate::plan::Plan;
+use crate::state::{Directory, ProcessId, Record};
+use crate::status::{Status, state, state_json};
+use crate::{confine, id_mappings, process_hook, seccomp, sources};
+
+/// A container in the making: what there is of it by now, to go on with or to undo.
+pub(crate) struct Creation<'a> {
+    builder: &'a ContainerBuilder,
+    facts: &'a HostFacts,
+    plan: Plan,
+    directory: Directory,
+    cgroup: Option<Cgroup>,
+    intel_rdt: Option<intel_rdt::Making>,
+    root_mount: Option<MountId>,
+    init: Option<Init>,
+    net_devices: Option<Moves>,
+    /// The terminal's master, unless it went to a console socket.
+    console: Option<OwnedFd>,
+}
+
+impl<'a> Creation<'a> {
+    pub(crate) fn new(
+        builder: &'a ContainerBuilder,
+        facts: &'a HostFacts,
+        plan: Plan,
+        directory: Directory,
+    ) -> Self {
+        Creation {
+            builder,
+            facts,
+            plan,
+            directory,
+            cgroup: None,
+            intel_rdt: None,
+            root_mount: None,
+            init: None,
+            net_devices: None,
+            console: None,
+        }
+    }
+
+    /// Makes the container, or nothing: its record, and the terminal's master unless it went to a console socket.
+    pub(crate) fn carry_out(mut self) -> Result<(Record, Option<OwnedFd>)> {
+        match self.run() {
+            Ok(record) => Ok((record, self.console.take())),
+            Err(error) => Err(self.undo(error)),
+        }
+    }
+
+    /// Everything that the host does, in order.
+    fn run(&mut self) -> Result<Record> {
+        let mut record = self.builder.record();
+        record.namespaces = namespaces(self.builder.bundle.spec());
+        record.seccomp_listener = self.plan.seccomp_listener.clone();
+        self.directory.write_config(self.builder.bundle.text())?;
+        record.intended_cgroup = self.plan.cgroup.as_ref().map(CgroupPlan::intended);
+        self.intel_rdt = self
+            .plan
+            .intel_rdt
+            .as_ref()
+            .map(IntelRdt::prepare)
+            .transpose()?;
+        record.intel_rdt = self.intel_rdt.as_ref().map(|making| making.group.clone());
+        self.directory.write(&record)?;
+        if let Some(making) = &mut self.intel_rdt {
+            making.make()?;
+        }
+        self.make_cgroup(&mut record)?;
+        record.intended_cgroup = None;
+        self.directory.write(&record)?;
+        self.start_init(&mut record)?;
+        loop {
+            match self.progress()? {
+                Progress::Reached(Rendezvous::IdMaps) => self.write_id_maps()?,
+                Progress::Reached(Rendezvous::NetDevices) => self.move_net_devices()?,
+                Progress::Reached(Rendezvous::CreateHooks) => self.run_create_hooks(&record)?,
+                Progress::Reached(Rendezvous::Ready) => {
+                    self.ready(&mut record)?;
+                    break;
+                }
+                Progress::Listens(_) | Progress::Done => {
+                    return Err(Error::new(
+                        ErrorKind::Setup,
+                        "the init ended without a word",
+                    ));
+                }
+            }
+            self.init()?.go()?;
+        }
+        if self.builder.options.start_at_once {
+            self.start_program(&record)?;
+        } else {
+            self.init()?.go()?;
+        }
+        Ok(record)
+    }
+
+    /// Follows the init to the user's program.
+    fn start_program(&mut self, record: &Record) -> Result<()> {
+        let mut agent = seccomp::connect(self.plan.seccomp_listener.as_ref())?;
+        self.init()?.go()?;
+        while let Progress::Listens(listener) = self.progress()? {
+            let pid = self.init()?.pid();
+            let state = state(record, Status::Created, Some(pid));
+            seccomp::hand_over(&mut agent, &listener, pid, &state)?;
+        }
+        Ok(())
+    }
+
+    fn init(&self) -> Result<&Init> {
+        self.init
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Host, "there is no init"))
+    }
+
+    fn progress(&mut self) -> Result<Progress> {
+        let init = self
+            .init
+            .as_mut()
+            .ok_or_else(|| Error::new(ErrorKind::Host, "there is no init"))?;
+        init.progress(&self.plan)
+    }
+
+    fn make_cgroup(&mut self, record: &mut Record) -> Result<()> {
+        let Some(plan) = &self.plan.cgroup else {
+            return Ok(());
+        };
+        for (pointer, reason) in plan.ignored() {
+            tracing::warn!("{pointer}: {reason}");
+        }
+        let cgroup = plan.create().map_err(crate::cgroup_error)?;
+        self.cgroup = Some(cgroup.clone());
+        record.cgroup = Some(cgroup);
+        Ok(())
+    }
+
+    fn start_init(&mut self, record: &mut Record) -> Result<()> {
+        let mut context = sources::Context {
+            user_namespaces: UserNamespaces::new(self.directory.path()),
+            ..sources::Context::default()
+        };
+        let mut cgroup = None;
+        if let Some(made) = &self.cgroup {
+            context.tasks = made
+                .task_files()
+                .host(|| "open the cgroup's tasks".to_owned())?;
+            cgroup = made.v2_directory().host(|| "open the cgroup".to_owned())?;
+        }
+        if !self.builder.options.start_at_once {
+            context.listener = Some(self.directory.listen()?);
+        }
+        let slots = sources::open(&self.plan, context)?;
+        if let Some(slot) = self.plan.root_on_host {
+            // The control socket, slot 0, is not among them.
+            let tree = usize::from(slot.0)
+                .checked_sub(1)
+                .and_then(|n| slots.get(n)?.as_ref());
+            let mount = tree.map(|tree| MountId::of(tree.as_fd())).transpose();
+            self.root_mount = mount.host(|| "read the number of the root's mount".to_owned())?;
+            record.root_mount = self.root_mount;
+            self.directory.write(record)?;
+        }
+        let wishes = &self.builder.wishes;
+        let mut null = None;
+        let handover = Handover {
+            stdio: wishes.stdio.streams(&mut null)?,
+            preserved: wishes.preserved,
+            cgroup: cgroup.as_ref().map(OwnedFd::as_fd),
+            directory: self.directory.path(),
+        };
+        let init = Init::start(&self.plan, &slots, &handover)?;
+        tracing::debug!(pid = init.pid(), "the init runs");
+        self.init = Some(init);
+        Ok(())
+    }
+
+    fn write_id_maps(&self) -> Result<()> {
+        let Some(maps) = &self.plan.id_mappings else {
+            return Ok(());
+        };
+        id_mappings::carry_out(maps, self.init()?.pid(), self.facts.uid == 0)
+    }
+
+    fn move_net_devices(&mut self) -> Result<()> {
+        let moves = Moves::to(self.init()?.pid())?;
+        let moves = self.net_devices.insert(moves);
+        let mut devices = self.plan.net_devices.iter();
+        devices.try_for_each(|device| moves.take(device))
+    }
+
+    /// The hooks between the namespaces and the new root: the first two kinds in the runtime's namespaces, the third in
+    /// the container's. They are steps 3 to 5 of the lifecycle (runtime.md), and a container is `created` after step 2.
+    fn run_create_hooks(&self, record: &Record) -> Result<()> {
+        let spec = self.builder.bundle.spec();
+        let init = self.init()?;
+        let state = state_json(record, Status::Created, Some(init.pid()))?;
+        for kind in [Kind::Prestart, Kind::CreateRuntime] {
+            for hook in hooks::of(spec, kind) {
+                hook.run(&state, &record.bundle)?;
+            }
+        }
+        let place = process_hook::Place {
+            spec,
+            facts: self.facts,
+            record,
+            pidfd: init.pidfd(),
+            directory: self.directory.path(),
+        };
+        let mut inside = hooks::of(spec, Kind::CreateContainer).peekable();
+        if inside.peek().is_none() {
+            return Ok(());
+        }
+        let state = place.state(init.pid())?;
+        inside.try_for_each(|hook| place.run(&hook, &state))
+    }
+
+    /// All is done that can fail for the configuration's sake: limits, state, pid file.
+    fn ready(&mut self, record: &mut Record) -> Result<()> {
+        let pid = self.init()?.pid();
+        let master = self.init.as_mut().and_then(Init::take_console);
+        self.console = self.builder.wishes.deliver_console(master)?;
+        confine::carry_out(&self.plan, pid)?;
+        if let Some(group) = &record.intel_rdt {
+            group.join(pid)?;
+        }
+        let process =
+            ProcessId::of(pid).host(|| format!("read the start time of process {pid}"))?;
+        record.init = Some(process);
+        self.directory.write(record)?;
+        self.builder.wishes.write_pid_file(pid)
+    }
+
+    /// Takes everything back, and gives the error that was the reason.
+    fn undo(&mut self, error: Error) -> Error {
+        let mut error = error;
+        if let Some(init) = &self.init {
+            init.kill();
+        }
+        if let Some(moves) = self.net_devices.take() {
+            moves.undo();
+        }
+        if let Some(cgroup) = &self.cgroup {
+            let _ = cgroup.kill_all(libc::SIGKILL);
+            if let Err(cause) = cgroup.discard() {
+                tracing::warn!("the cgroup of {} is left behind: {cause}", self.builder.id);
+            }
+        }
+        if let Some(making) = &self.intel_rdt {
+            making.undo();
+        }
+        if let Some(mount) = self.root_mount
+            && let Err(cause) = mount.unmount(&self.builder.record().rootfs)
+        {
+            tracing::warn!("the root of {} stays mounted: {cause}", self.builder.id);
+        }
+        if self.init.is_some() {
+            self.run_poststop_hooks();
+            self.builder.wishes.remove_pid_file();
+        }
+        if let Err(cause) = self.directory.remove() {
+            tracing::warn!("{cause}");
+            error = error.context("and the state directory is left behind");
+        }
+        error
+    }
+
+    fn run_poststop_hooks(&self) {
+        let record = self.builder.record();
+        let spec = self.builder.bundle.spec();
+        let Ok(state) = state_json(&record, Status::Stopped, None) else {
+            return;
+        };
+        for hook in hooks::of(spec, Kind::Poststop) {
+            if let Err(error) = hook.run(&state, &record.bundle) {
+                tracing::warn!("{error}");
+            }
+        }
+    }
+}
+
+/// The namespaces that the container has for itself or shares with another, as those who join it later need them.
+fn namespaces(spec: &Spec) -> u32 {
+    let list = spec
+        .linux()
+        .as_ref()
+        .and_then(|linux| linux.namespaces().as_ref());
+    list.into_iter().flatten().fold(0, |all, namespace| {
+        all | crate::namespaces::flag(namespace.typ())
+    })
+}
