@@ -200,6 +200,17 @@ impl Container {
         )
     }
 
+    /// Asserts that `create` refuses the configuration, bareboat by this JSON pointer, and leaves nothing.
+    pub fn assert_refused_at(&self, pointer: &str) {
+        let phrases: &[&str] = if runtime().is_bareboat() {
+            &[pointer]
+        } else {
+            &[]
+        };
+        let _ = self.create().refused(phrases);
+        self.assert_nothing_left();
+    }
+
     /// `delete ID`.
     pub fn delete(&self) -> Finished {
         self.call(&["delete"])

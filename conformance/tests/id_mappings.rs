@@ -119,13 +119,7 @@ fn mappings_that_cannot_be_are_refused() {
                 .set("/linux/uidMappings", mappings(&uids))
                 .set("/linux/gidMappings", mappings(&gids));
         });
-        let phrases: &[&str] = if runtime().is_bareboat() {
-            &[pointer]
-        } else {
-            &[]
-        };
-        let _ = container.create().refused(phrases);
-        container.assert_nothing_left();
+        container.assert_refused_at(pointer);
     }
 }
 

@@ -349,13 +349,7 @@ fn an_unknown_action_operator_architecture_or_flag_is_refused() {
             allowing(config, std::slice::from_ref(&rule));
             config.set(pointer, value);
         });
-        let phrases: &[&str] = if runtime().is_bareboat() {
-            &[pointer]
-        } else {
-            &[]
-        };
-        let _ = container.create().refused(phrases);
-        container.assert_nothing_left();
+        container.assert_refused_at(pointer);
     }
 }
 
