@@ -11,7 +11,7 @@ use super::layout::Mode;
 use super::path::POINTER;
 use super::plan::{CgroupPlan, Directory, Planned, Version, Write};
 use super::write::write_all;
-use super::{Cgroup, CgroupError, cpuset, devices, freeze, sys};
+use super::{Cgroup, CgroupError, cpuset, devices, freeze, owner, sys};
 
 /// Controllers that a threaded cgroup cannot have: cgroups(7), "Thread mode".
 const DOMAIN_CONTROLLERS: [&str; 3] = ["memory", "io", "hugetlb"];
@@ -65,6 +65,9 @@ impl CgroupPlan {
         }
         for planned in &self.directories {
             set_up(planned, self.mode, made)?;
+            if let Some(user) = self.owner {
+                owner::change(&planned.directory.path, user)?;
+            }
         }
         Ok(directories)
     }

@@ -22,6 +22,7 @@ mod freeze;
 mod handle;
 mod kill;
 mod layout;
+mod owner;
 mod path;
 mod plan;
 mod remove;
@@ -73,6 +74,8 @@ pub fn compile(
         .and_then(|resources| resources.devices().as_deref())
         .unwrap_or_default();
     devices::compile(&mut plan, rules, configured)?;
+    // Delegation is not secure in version 1, nor in a hierarchy beside it that the container does not see.
+    plan.owner = owner::of(spec).filter(|_| layout.mode() == Mode::V2);
     Ok(plan)
 }
 

@@ -93,6 +93,9 @@ pub struct CgroupPlan {
     pub(super) unwritable: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) ignored: Vec<Ignored>,
+    /// The host's uid of who owns the cgroup; nothing leaves it to the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) owner: Option<u32>,
     #[serde(skip)]
     pub(super) mode: Mode,
     #[serde(skip)]
@@ -107,6 +110,7 @@ impl CgroupPlan {
             directories: vec![],
             unwritable: vec![],
             ignored: vec![],
+            owner: None,
             mode,
             rootless: layout.rootless,
         };
@@ -312,6 +316,13 @@ impl fmt::Display for CgroupPlan {
                     f,
                     super::devices::POINTER,
                     format_args!("attach a device filter of {length} instructions to {path}"),
+                )?;
+            }
+            if let Some(user) = self.owner {
+                line(
+                    f,
+                    super::owner::POINTER,
+                    format_args!("give {} to user {user}", directory.path.display()),
                 )?;
             }
         }
