@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -66,6 +67,16 @@ impl Runtime {
         }
         self.name == name
     }
+}
+
+/// The first two numbers of the kernel's version.
+#[must_use]
+pub fn kernel() -> (u32, u32) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("Linux has a version");
+    let mut numbers = release
+        .split(|other: char| !other.is_ascii_digit())
+        .map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 fn identify(path: PathBuf) -> Runtime {

@@ -107,20 +107,11 @@ fn policy(value: &Value, expected: &str) {
             .shell("cut -d' ' -f2- /proc/self/numa_maps | head -1")
             .set("/linux/memoryPolicy", value.clone());
     });
-    if expected.starts_with("weighted") && kernel() < (6, 9) {
+    if expected.starts_with("weighted") && crate::runtime::kernel() < (6, 9) {
         skip("weighted interleaving is of Linux 6.9");
     }
     let text = run_if_supported(&container).ok().stdout;
     assert!(text.starts_with(expected), "{expected}: {text}");
-}
-
-/// The first two numbers of the kernel's version.
-fn kernel() -> (u32, u32) {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release
-        .split(|other: char| !other.is_ascii_digit())
-        .map(|number| number.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 fn sysctl(name: &str, value: &str) -> Report {

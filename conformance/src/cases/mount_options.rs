@@ -220,6 +220,9 @@ const MAPPINGS: &str = r#"[{"containerID": 0, "hostID": 100000, "size": 65536}]"
 
 /// The files are root's, and are seen as those of 100000.
 fn idmapped(option: &str, recursively: bool) {
+    if crate::runtime::kernel() < (6, 3) {
+        skip("the ids of a tmpfs can be mapped from Linux 6.3 on");
+    }
     let container = Container::with_path(|config, path| {
         let mappings: serde_json::Value = serde_json::from_str(MAPPINGS).unwrap();
         let source = path.join("source");

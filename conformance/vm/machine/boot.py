@@ -75,7 +75,9 @@ def _pack(job, archive):
 def _make_scratch(image):
     """An empty file system for /tmp: the guest's root is an overlay, which can do less (id-mapped mounts, for one)."""
     options = ["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0"]
-    subprocess.run(["mke2fs", *options, image, f"{SCRATCH_MEGABYTES}M"], stdin=subprocess.DEVNULL, check=True)
+    size = f"{SCRATCH_MEGABYTES}M"
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    subprocess.run(["mke2fs", *options, image, size], **quiet, check=True)
 
 
 def _command(guest, disk, scratch):
