@@ -9,8 +9,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 
-use conformance::container::output_of;
-use conformance::runtime::runtime;
+use conformance::runtime::{kernel, runtime};
 use conformance::{Config, Container};
 use serde_json::{Value, json};
 
@@ -120,6 +119,10 @@ fn idmap_is_for_the_mount_alone_and_ridmap_for_those_below_too() {
     if old_runc() {
         return;
     }
+    if kernel() < (6, 3) {
+        eprintln!("skipped: the ids of a tmpfs can be mapped from Linux 6.3 on");
+        return;
+    }
     for (option, below) in [("idmap", "0"), ("ridmap", "100000")] {
         // Mounts of the container's own, so that none is needed on the host.
         let container = Container::with_path(|config, path| {
@@ -158,15 +161,17 @@ fn mounts_with_the_same_mappings_share_one_user_namespace() {
     if old_runc() {
         return;
     }
-    let text = output_of("stat -c %u /m/1 /m/40", |config| {
+    let container = Container::with_path(|config, path| {
+        config.shell("stat -c %u /m/1 /m/40");
         for number in 0..50 {
             config.push(
                 "/mounts",
-                json!({"destination": format!("/m/{number}"), "source": "/etc", "options": ["bind"],
+                json!({"destination": format!("/m/{number}"), "source": path, "options": ["bind"],
                     "uidMappings": ranges(&[(0, 7, 1)]), "gidMappings": ranges(&[(0, 8, 1)])}),
             );
         }
     });
+    let text = container.run().ok().stdout;
     assert_eq!(text, "7\n7\n");
 }
 
