@@ -2,7 +2,7 @@
 //! would, and looks at what came of it, inside (by a static [probe](report)) and outside the container.
 //!
 //! The runtime is the program that the variable `RUNTIME` names, by default the workspace's own `bareboat`; see
-//! [`runtime`]. What the harness asserts by itself, at the end of each case, is that nothing of the container is left:
+//! [`runtime`]. `CGROUP_DRIVER=systemd` has systemd make the cgroups; see [`driver`]. What the harness asserts by itself, at the end of each case, is that nothing of the container is left:
 //! no mount, cgroup, process or state directory; see [`leftovers`].
 //!
 //! Two things use it: the tests in `tests/`, most of them about bareboat in runc's place, and the program `conformance`,
@@ -23,6 +23,7 @@ pub mod cgroup;
 pub mod config;
 pub mod console;
 pub mod container;
+pub mod driver;
 pub mod leftovers;
 pub mod mountinfo;
 pub mod process;
