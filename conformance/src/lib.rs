@@ -18,11 +18,13 @@
 )]
 
 pub mod agent;
+pub mod agreement;
 pub mod cases;
 pub mod cgroup;
 pub mod config;
 pub mod console;
 pub mod container;
+pub mod device_probe;
 pub mod leftovers;
 pub mod mountinfo;
 pub mod process;
