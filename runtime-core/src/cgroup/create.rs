@@ -131,7 +131,7 @@ fn cannot_make(path: &Path, errno: Errno) -> CgroupError {
     }
 }
 
-/// Another container's processes would be limited, frozen and killed with this one's.
+/// Another container's processes would be limited, frozen and killed with this one's. The phrases are runc's.
 fn check_unused(directory: &Directory) -> Result<(), CgroupError> {
     let path = &directory.path;
     let cannot_read = |error: std::io::Error| {
@@ -145,16 +145,17 @@ fn check_unused(directory: &Directory) -> Result<(), CgroupError> {
     let count = processes(path).map_err(cannot_read)?.len();
     if count > 0 {
         let problem = format!(
-            "the cgroup {} is not empty: {count} process(es) found",
+            "the container's cgroup is not empty: {count} process(es) found in {}",
             path.display()
         );
         return Err(CgroupError::refused(POINTER, problem));
     }
     if freeze::is_directory_frozen(directory).map_err(cannot_read)? {
-        return Err(CgroupError::refused(
-            POINTER,
-            format!("the cgroup {} is frozen", path.display()),
-        ));
+        let problem = format!(
+            "the container's cgroup unexpectedly frozen: {}",
+            path.display()
+        );
+        return Err(CgroupError::refused(POINTER, problem));
     }
     Ok(())
 }
