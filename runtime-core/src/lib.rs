@@ -60,6 +60,7 @@ mod namespaces;
 mod net_devices;
 mod number_list;
 mod paths;
+mod pause;
 mod personality;
 pub mod plan;
 mod process;
@@ -76,6 +77,7 @@ mod state;
 mod status;
 mod sys;
 mod sysctl;
+mod update;
 mod uts;
 
 pub use builder::{CgroupDriver, Stdio};
@@ -89,6 +91,7 @@ pub use features::features;
 pub use process_json::parse_process;
 pub use spec_version::SPEC_VERSION;
 pub use status::{State, Status};
+pub use update::parse_resources;
 
 pub use oci_spec;
 

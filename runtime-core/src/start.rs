@@ -34,7 +34,12 @@ impl Container {
             Status::Creating => {
                 return Err(self.state_error("cannot start a container that is being created"));
             }
-            _ => return Err(self.state_error("cannot start an already running container")),
+            Status::Paused => {
+                return Err(self.state_error("cannot start a container in the paused state"));
+            }
+            Status::Running => {
+                return Err(self.state_error("cannot start an already running container"));
+            }
         }
         if !container.record.startable {
             let error = Error::config("/process", process::NONE);

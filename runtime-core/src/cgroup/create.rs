@@ -193,7 +193,7 @@ fn set_up(planned: &Planned, mode: Mode, made: &Made) -> Result<(), CgroupError>
 
 /// Enables all controllers down the tree, so that there are statistics of them too. Where that cannot be, the write that
 /// needs a controller fails, and says so.
-fn enable_controllers(directory: &Directory) {
+pub(super) fn enable_controllers(directory: &Directory) {
     let is_enabled = |parent: &Path| {
         let enabled =
             open_directory(parent).and_then(|parent| read_value(parent, "cgroup.subtree_control"));

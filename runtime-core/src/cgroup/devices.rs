@@ -50,7 +50,7 @@ impl Access {
         ('m', Access::MKNOD),
     ];
 
-    fn parse(text: &str) -> Option<Access> {
+    pub(super) fn parse(text: &str) -> Option<Access> {
         let bit = |letter| {
             Access::LETTERS
                 .iter()

@@ -11,7 +11,7 @@ use super::files::{open_directory, open_to_write, processes};
 use super::plan::{Directory, Version};
 
 /// A container's cgroup: a directory in each hierarchy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cgroup {
     pub(super) directories: Vec<Directory>,
     /// Those of them that were there before: they are not the container's to remove (runtime.md, "Delete").

@@ -15,6 +15,7 @@ mod bpf;
 mod cpuset;
 mod create;
 mod detect;
+mod device_transition;
 mod devices;
 mod error;
 mod files;
@@ -27,9 +28,12 @@ mod path;
 mod plan;
 mod remove;
 mod resources;
+mod restore;
+mod stuck;
 mod sys;
 #[cfg(test)]
 mod tests;
+mod update;
 mod write;
 
 use oci_spec::runtime::Spec;
@@ -38,6 +42,7 @@ pub use error::CgroupError;
 pub use handle::Cgroup;
 pub use layout::{Layout, Mode};
 pub use plan::{CgroupPlan, Directory, Version};
+pub(crate) use update::{InForce, compile as compile_update};
 
 /// Compiles `linux.cgroupsPath` and `linux.resources`. Nothing is read or written.
 ///

@@ -133,6 +133,43 @@ impl CgroupPlan {
         plan
     }
 
+    /// The directories of a container that there is, and nothing to write yet.
+    pub(super) fn of(cgroup: &super::Cgroup, layout: &Layout) -> CgroupPlan {
+        let planned = |directory: &Directory| Planned {
+            directory: directory.clone(),
+            optional: false,
+            writes: vec![],
+            devices: None,
+        };
+        let has = |version| {
+            let mut directories = cgroup.directories.iter();
+            directories.any(|directory| directory.version == version)
+        };
+        let mode = match (has(Version::V1), has(Version::V2)) {
+            (true, true) => Mode::Hybrid,
+            (false, true) => Mode::V2,
+            (_, false) => Mode::V1,
+        };
+        let held = |name: &String| {
+            let mut directories = cgroup.directories.iter();
+            directories.any(|directory| directory.controllers.contains(name))
+        };
+        let mut unwritable: Vec<String> = Vec::new();
+        if layout.rootless {
+            unwritable.extend(layout.v1.iter().flat_map(|v1| v1.controllers.clone()));
+            unwritable.extend(layout.v2.iter().flat_map(|v2| v2.controllers.clone()));
+            unwritable.retain(|name| !held(name));
+        }
+        CgroupPlan {
+            directories: cgroup.directories.iter().map(planned).collect(),
+            unwritable,
+            ignored: vec![],
+            owner: None,
+            mode,
+            rootless: layout.rootless,
+        }
+    }
+
     fn add(
         &mut self,
         version: Version,

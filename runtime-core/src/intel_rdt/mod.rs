@@ -11,6 +11,7 @@ mod kernel;
 mod schemata;
 #[cfg(test)]
 mod stand_in;
+mod update;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -22,8 +23,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Builder;
 
 pub(crate) use group::{Group, Making};
+pub(crate) use update::{Change, Changed};
 
-const INTEL_RDT: &str = "/linux/intelRdt";
+pub(crate) const INTEL_RDT: &str = "/linux/intelRdt";
 const CLOS_ID: &str = "/linux/intelRdt/closID";
 
 /// Directories at the top of a resctrl file system that are no classes of service.
