@@ -27,9 +27,11 @@ mod path;
 mod plan;
 mod remove;
 mod resources;
+pub mod stats;
 mod sys;
 #[cfg(test)]
 mod tests;
+pub(crate) mod watch;
 mod write;
 
 use oci_spec::runtime::Spec;

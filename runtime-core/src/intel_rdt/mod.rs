@@ -11,6 +11,7 @@ mod kernel;
 mod schemata;
 #[cfg(test)]
 mod stand_in;
+mod stats;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Builder;
 
 pub(crate) use group::{Group, Making};
+pub use stats::{BandwidthUsage, IntelRdtStats, L3CacheInfo, MemoryBandwidthInfo};
 
 const INTEL_RDT: &str = "/linux/intelRdt";
 const CLOS_ID: &str = "/linux/intelRdt/closID";
