@@ -29,11 +29,13 @@ mod plan;
 mod remove;
 mod resources;
 mod restore;
+pub mod stats;
 mod stuck;
 mod sys;
 #[cfg(test)]
 mod tests;
 mod update;
+pub(crate) mod watch;
 mod write;
 
 use oci_spec::runtime::Spec;
