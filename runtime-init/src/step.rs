@@ -19,6 +19,8 @@ pub struct Slot(pub u16);
 /// Where the init waits for the runtime's part of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rendezvous {
+    /// Nothing is done yet; the runtime has the init put into its cgroup.
+    Cgroup,
     /// The user namespace exists; the runtime writes its id maps, or reads those of one that was joined.
     IdMaps,
     /// The network namespace exists; the runtime moves network devices into it.
