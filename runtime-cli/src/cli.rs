@@ -119,6 +119,8 @@ pub(crate) enum Command {
     Create(commands::create::Create),
     /// Delete a container and all that it holds
     Delete(commands::delete::Delete),
+    /// Print what a container uses, and when it runs out of memory
+    Events(commands::events::Events),
     /// Execute a further process in a container
     Exec(commands::exec::Exec),
     /// Print what this runtime can do, as JSON

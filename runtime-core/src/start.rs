@@ -5,6 +5,8 @@ use std::os::fd::AsFd;
 use runtime_init::{GO, ReportKind};
 use rustix::net::{SendFlags, send};
 
+use crate::builder::CgroupDriver;
+use crate::cgroup::Cgroup;
 use crate::container::Container;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::facts::HostFacts;
@@ -101,9 +103,11 @@ impl Container {
 
     /// The plan that the container was made by, compiled once more: only its steps' numbers are needed.
     fn plan(&self) -> Result<plan::Plan> {
+        let unit = self.record.cgroup.as_ref().and_then(Cgroup::unit);
         let options = Options {
             id: self.record.id.clone(),
             bundle: self.record.bundle.clone(),
+            cgroup_driver: unit.map_or(CgroupDriver::Cgroupfs, |_| CgroupDriver::Systemd),
             no_pivot: self.record.no_pivot,
             no_new_keyring: self.record.no_new_keyring,
             start_at_once: false,

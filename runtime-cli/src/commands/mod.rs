@@ -2,6 +2,7 @@
 
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod features;
 pub(crate) mod kill;
@@ -28,6 +29,7 @@ pub(crate) fn execute(command: Command, globals: &Globals) -> Result<u8> {
     let done = match command {
         Command::Create(create) => create.execute(globals),
         Command::Delete(delete) => delete.execute(globals),
+        Command::Events(events) => events.execute(globals),
         Command::Exec(exec) => return exec.execute(globals),
         Command::Features(features) => features.execute(),
         Command::Kill(kill) => kill.execute(globals),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{open_directory, open_to_write, processes};
 use super::plan::{Directory, Version};
+use super::systemd::Unit;
 
 /// A container's cgroup: a directory in each hierarchy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,12 +20,19 @@ pub struct Cgroup {
     /// Parents of them that were made with them.
     #[serde(skip)]
     pub(super) made_parents: Vec<PathBuf>,
+    /// Whose cgroup it is, when systemd made it.
+    pub(super) unit: Option<Unit>,
 }
 
 impl Cgroup {
     /// The container's place in each hierarchy.
     pub fn directories(&self) -> &[Directory] {
         &self.directories
+    }
+
+    /// The systemd unit whose cgroup it is, if it is one's.
+    pub fn unit(&self) -> Option<&Unit> {
+        self.unit.as_ref()
     }
 
     /// How many descriptors [`Cgroup::task_files`] gives.

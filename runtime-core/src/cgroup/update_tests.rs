@@ -16,6 +16,7 @@ fn cgroup(directories: Vec<Directory>) -> Cgroup {
         directories,
         existed: vec![],
         made_parents: vec![],
+        unit: None,
     }
 }
 

@@ -89,10 +89,16 @@ fn cannot_write(
     write: &Write,
     errno: Errno,
 ) -> CgroupError {
-    let path = shown(&planned.directory.path, &write.file);
+    let (file, value) = match &write.missing {
+        Missing::Instead(other, value) if open_to_write(directory, &write.file).is_err() => {
+            (*other, value)
+        }
+        _ => (write.file.as_ref(), &write.value),
+    };
+    let path = shown(&planned.directory.path, file);
     let error = CgroupError::failed(
         write.origin.clone(),
-        format_args!("write {:?} to {path}", write.value),
+        format_args!("write {value:?} to {path}"),
         errno,
     );
     match errno {
@@ -107,6 +113,9 @@ fn cannot_write(
             }
         }
         Errno::NOENT => error.explained("the kernel has no such file"),
+        Errno::OPNOTSUPP if file.ends_with("weight") || file.ends_with("weight_device") => {
+            error.explained("the device has no such weights: its scheduler is not BFQ, and io.cost is not enabled")
+        }
         Errno::BUSY if write.file.starts_with("memory.") => {
             error.explained(&in_use(directory, &write.file))
         }

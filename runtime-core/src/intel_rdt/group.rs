@@ -20,8 +20,8 @@ const MONITORING: &str = "/linux/intelRdt/enableMonitoring";
 pub(crate) struct Group {
     pub(super) clos: PathBuf,
     /// Whether the class of service is made for this container alone, and goes with it.
-    own: bool,
-    monitoring: Option<PathBuf>,
+    pub(super) own: bool,
+    pub(super) monitoring: Option<PathBuf>,
 }
 
 /// A group in the making.

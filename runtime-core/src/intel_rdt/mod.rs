@@ -11,6 +11,7 @@ mod kernel;
 mod schemata;
 #[cfg(test)]
 mod stand_in;
+mod stats;
 mod update;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Builder;
 
 pub(crate) use group::{Group, Making};
+pub use stats::{BandwidthUsage, IntelRdtStats, L3CacheInfo, MemoryBandwidthInfo};
 pub(crate) use update::{Change, Changed};
 
 pub(crate) const INTEL_RDT: &str = "/linux/intelRdt";
