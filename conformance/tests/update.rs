@@ -408,7 +408,7 @@ fn what_cannot_be_is_refused_by_its_option_or_pointer() {
     if runtime().is_bareboat() {
         let wrong = json!({"memory": {"limit": "64M"}});
         let _ = update_from_file(&container, &wrong).refused(&["/linux/resources/memory/limit"]);
-        let _ = update(&container, &["--blkio-weight", "5"]).refused(&["blockIO/weight"]);
+        let _ = update(&container, &["--blkio-weight", "70000"]).refused(&["blockIO/weight"]);
     }
     assert_eq!(memory(&container), (32 * MEGABYTE).to_string());
 }

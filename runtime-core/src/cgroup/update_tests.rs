@@ -41,7 +41,13 @@ fn layout() -> Layout {
 
 fn compiled(cgroup: &Cgroup, resources: Value) -> Result<CgroupUpdate, CgroupError> {
     let resources = serde_json::from_value(resources).unwrap();
-    compile(cgroup, &layout(), &resources, &[])
+    let asked = Asked {
+        resources: &resources,
+        kept: &LinuxResources::default(),
+        devices: &[],
+        in_force: InForce::default(),
+    };
+    compile(cgroup, &layout(), &asked)
 }
 
 fn writes(cgroup: &Cgroup, resources: Value) -> Vec<String> {
@@ -100,4 +106,23 @@ fn a_controller_that_the_container_has_no_cgroup_of_is_refused_by_who_asked() {
     assert_eq!(error.pointer(), "/linux/resources/pids/limit");
     let error = compiled(&v1(), json!({"unified": {"pids.max": "5"}})).unwrap_err();
     assert_eq!(error.pointer(), "/linux/resources/unified/pids.max");
+}
+
+#[test]
+fn the_oom_killer_is_enabled_when_that_is_asked_for() {
+    let memory = json!({"memory": {"disableOOMKiller": false}});
+    assert_eq!(writes(&v1(), memory.clone()), ["memory.oom_control 0"]);
+    assert!(writes(&v2(), memory).is_empty());
+}
+
+#[test]
+fn an_idle_cgroup_gets_no_weight() {
+    let cpu = json!({"cpu": {"shares": 1024, "idle": 1}});
+    assert_eq!(writes(&v1(), cpu.clone()), ["cpu.idle 1"]);
+    let update = compiled(&v2(), cpu).unwrap();
+    let (pointer, reason) = update.ignored().next().unwrap();
+    assert_eq!(pointer, "/linux/resources/cpu/shares");
+    assert!(reason.starts_with("unable to apply both"));
+    let cpu = json!({"cpu": {"shares": 1024, "idle": 0}});
+    assert_eq!(writes(&v2(), cpu), ["cpu.weight 100", "cpu.idle 0"]);
 }
