@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::device_transition::Current;
 use super::files::{open_directory, read_file, write_file};
-use super::plan::{CgroupPlan, Missing, Version};
+use super::plan::{CgroupPlan, Missing};
 use super::systemd::{Property, Unit};
 use super::{Cgroup, CgroupError, devices};
 
@@ -58,12 +58,12 @@ impl Cgroup {
             })?;
         }
         let told = update.unit.set_properties(&update.properties);
-        let files = update.files.iter().zip(&values);
-        let kept = files.filter_map(|(file, before)| Some((file, before.as_ref()?)));
-        let mut result = told.and(
-            kept.map(|(file, before)| keep(file, before))
-                .collect::<Result<(), _>>(),
-        );
+        let mut files = update.files.iter().zip(&values);
+        let kept = files.try_for_each(|(file, before)| match before {
+            Some(before) => keep(file, before),
+            None => Ok(()),
+        });
+        let mut result = told.and(kept);
         if let Some((path, before)) = &rules {
             result = result.and(self.keep_devices(path, before));
         }
@@ -77,7 +77,6 @@ impl Cgroup {
     /// The rules of version 1, where the kernel tells them.
     fn devices_in_force(&self) -> Option<(PathBuf, Current)> {
         let directory = self.with_controller("devices")?;
-        debug_assert_eq!(directory.version, Version::V1);
         let handle = open_directory(&directory.path).ok()?;
         let list = read_file(handle.as_fd(), "devices.list").ok()?;
         let current = Current::parse(&list)?;
