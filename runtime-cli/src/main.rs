@@ -6,11 +6,13 @@
 mod cli;
 mod commands;
 mod descriptors;
+mod duration;
 mod failure;
 mod foreground;
 mod log;
 mod relay;
 mod signals;
+mod size;
 mod state_root;
 mod sys;
 mod terminal;

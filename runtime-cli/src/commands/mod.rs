@@ -2,12 +2,14 @@
 
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod features;
 pub(crate) mod kill;
 pub(crate) mod launch;
 pub(crate) mod list;
 pub(crate) mod output;
+pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod ps;
 pub(crate) mod run;
@@ -15,6 +17,7 @@ pub(crate) mod spec;
 pub(crate) mod start;
 pub(crate) mod state;
 pub(crate) mod summary;
+pub(crate) mod update;
 
 use runtime_core::Container;
 
@@ -26,16 +29,20 @@ pub(crate) fn execute(command: Command, globals: &Globals) -> Result<u8> {
     let done = match command {
         Command::Create(create) => create.execute(globals),
         Command::Delete(delete) => delete.execute(globals),
+        Command::Events(events) => events.execute(globals),
         Command::Exec(exec) => return exec.execute(globals),
         Command::Features(features) => features.execute(),
         Command::Kill(kill) => kill.execute(globals),
         Command::List(list) => list.execute(globals),
+        Command::Pause(pause) => pause.execute(globals),
         Command::Plan(plan) => plan.execute(globals),
         Command::Ps(ps) => ps.execute(globals),
+        Command::Resume(resume) => resume.execute(globals),
         Command::Run(run) => return run.execute(globals),
         Command::Spec(spec) => spec.execute(),
         Command::Start(start) => start.execute(globals),
         Command::State(state) => state.execute(globals),
+        Command::Update(update) => update.execute(globals),
     };
     done.map(|()| 0)
 }

@@ -96,6 +96,27 @@ pub(super) fn tree(path: &Path) -> rustix::io::Result<Vec<PathBuf>> {
 }
 
 fn children(path: &Path) -> rustix::io::Result<Vec<PathBuf>> {
+    let mut children = Vec::new();
+    for_each_entry(path, |name, is_directory| {
+        if is_directory {
+            children.push(path.join(name));
+        }
+    })?;
+    Ok(children)
+}
+
+/// The names of the files in a directory.
+pub(super) fn file_names(path: &Path) -> rustix::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for_each_entry(path, |name, is_directory| {
+        if !is_directory {
+            names.push(name.to_owned());
+        }
+    })?;
+    Ok(names)
+}
+
+fn for_each_entry(path: &Path, mut take: impl FnMut(&str, bool)) -> rustix::io::Result<()> {
     let directory = openat(
         CWD,
         path,
@@ -104,15 +125,14 @@ fn children(path: &Path) -> rustix::io::Result<Vec<PathBuf>> {
     )?;
     let mut buffer = Vec::with_capacity(8192);
     let mut entries = RawDir::new(directory, buffer.spare_capacity_mut());
-    let mut children = Vec::new();
     while let Some(entry) = entries.next() {
         let entry = entry?;
         let name = entry.file_name().to_str().map_err(|_| Errno::ILSEQ)?;
-        if entry.file_type() == FileType::Directory && name != "." && name != ".." {
-            children.push(path.join(name));
+        if name != "." && name != ".." {
+            take(name, entry.file_type() == FileType::Directory);
         }
     }
-    Ok(children)
+    Ok(())
 }
 
 /// The processes of a cgroup and of all below it.

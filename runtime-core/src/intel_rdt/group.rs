@@ -18,10 +18,10 @@ const MONITORING: &str = "/linux/intelRdt/enableMonitoring";
 /// Where the processes of a container are, as its state has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Group {
-    clos: PathBuf,
+    pub(super) clos: PathBuf,
     /// Whether the class of service is made for this container alone, and goes with it.
-    own: bool,
-    monitoring: Option<PathBuf>,
+    pub(super) own: bool,
+    pub(super) monitoring: Option<PathBuf>,
 }
 
 /// A group in the making.

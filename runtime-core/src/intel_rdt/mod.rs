@@ -11,6 +11,8 @@ mod kernel;
 mod schemata;
 #[cfg(test)]
 mod stand_in;
+mod stats;
+mod update;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -22,8 +24,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Builder;
 
 pub(crate) use group::{Group, Making};
+pub use stats::{BandwidthUsage, IntelRdtStats, L3CacheInfo, MemoryBandwidthInfo};
+pub(crate) use update::{Change, Changed};
 
-const INTEL_RDT: &str = "/linux/intelRdt";
+pub(crate) const INTEL_RDT: &str = "/linux/intelRdt";
 const CLOS_ID: &str = "/linux/intelRdt/closID";
 
 /// Directories at the top of a resctrl file system that are no classes of service.

@@ -14,12 +14,14 @@ pub(super) fn compile(
     for (file, value) in files.iter().collect::<BTreeMap<_, _>>() {
         let pointer = format!("/linux/resources/unified/{}", pointer_token(file));
         let hierarchy = hierarchy(plan, &pointer, file)?;
-        if value.trim().is_empty() {
-            hierarchy.write(file.clone(), "\n", pointer);
+        if value.is_empty() {
+            // A line's end is not: it is 0 to some files, and takes the value of others away.
+            plan.ignore(pointer, "an empty text is nothing to write");
             continue;
         }
         // The files take one line a write.
-        for line in value.lines() {
+        for line in value.split_terminator('\n') {
+            let line = if line.is_empty() { "\n" } else { line };
             hierarchy.write(file.clone(), line, pointer.clone());
         }
     }
