@@ -62,19 +62,21 @@ fn a_hook_in_the_container_that_is_killed_for_want_of_memory_is_explained_by_the
     if runtime().departs("runc", "has hooks in the runtime's cgroup") {
         return;
     }
-    let container = Container::new(|config| {
-        config.waits();
-        let hook = json!({
-            "path": "/bin/busybox",
-            "args": ["dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"],
+    for kind in ["createContainer", "startContainer"] {
+        let container = Container::new(|config| {
+            config.waits();
+            let hook = json!({
+                "path": "/bin/busybox",
+                "args": ["dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"],
+            });
+            config
+                .set("/hooks", json!({kind: [hook]}))
+                .set("/linux/resources/memory", limited(8 << 20));
         });
-        config
-            .set("/hooks", json!({"createContainer": [hook]}))
-            .set("/linux/resources/memory", limited(8 << 20));
-    });
-    let own = [OOM, "/linux/resources/memory/limit", "busybox"];
-    refused(container.create(), &[], &own);
-    container.assert_nothing_left();
+        let own = [OOM, "/linux/resources/memory/limit", "busybox"];
+        refused(container.run(), &[], &own);
+        container.assert_nothing_left();
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use rustix::net::{SendFlags, send};
 
 use crate::container::Container;
 use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::exhaustion::Before;
 use crate::facts::HostFacts;
 use crate::hooks::{self, Kind};
 use crate::plan::{self, Options};
@@ -53,6 +54,7 @@ impl Container {
             let _ = container.signal_init(libc::SIGKILL);
         }
         let started = started
+            .map_err(|error| container.explain(error))
             .map_err(|error| error.context(format_args!("start {}", self.id())))
             .and_then(|()| container.run_poststart_hooks());
         // A hook that fails ends the container's life (runtime.md, "Lifecycle"); a program that cannot be executed has
@@ -92,6 +94,14 @@ impl Container {
             answer = hear()?;
         }
         Ok(())
+    }
+
+    /// A hook in the container may have been killed by its limits.
+    fn explain(&self, error: Error) -> Error {
+        match self.spec() {
+            Ok(spec) => Before::default().explain(self.record.cgroup.as_ref(), &spec, error),
+            Err(_) => error,
+        }
     }
 
     /// The plan that the container was made by, compiled once more: only its steps' numbers are needed.

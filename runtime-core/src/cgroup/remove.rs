@@ -142,3 +142,24 @@ fn named(pid: i32) -> String {
         Err(_) => pid.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_named_with_its_program_and_a_zombie_is_called_one() {
+        let own = std::process::id() as i32;
+        assert!(named(own).starts_with(&format!("{own} (")));
+        let mut child = Command::new("true").spawn().unwrap();
+        let pid = child.id() as i32;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while named(pid) != format!("{pid} (true, a zombie)") {
+            assert!(Instant::now() < deadline, "{}", named(pid));
+            sleep(Duration::from_millis(1));
+        }
+        child.wait().unwrap();
+    }
+}
