@@ -59,11 +59,8 @@ impl Cgroup {
         }
         let told = update.unit.set_properties(&update.properties);
         let files = update.files.iter().zip(&values);
-        let kept = files.filter_map(|(file, before)| Some((file, before.as_ref()?)));
-        let mut result = told.and(
-            kept.map(|(file, before)| keep(file, before))
-                .collect::<Result<(), _>>(),
-        );
+        let mut kept = files.filter_map(|(file, before)| Some((file, before.as_ref()?)));
+        let mut result = told.and(kept.try_for_each(|(file, before)| keep(file, before)));
         if let Some((path, before)) = &rules {
             result = result.and(self.keep_devices(path, before));
         }
