@@ -58,12 +58,9 @@ impl Cgroup {
             })?;
         }
         let told = update.unit.set_properties(&update.properties);
-        let mut files = update.files.iter().zip(&values);
-        let kept = files.try_for_each(|(file, before)| match before {
-            Some(before) => keep(file, before),
-            None => Ok(()),
-        });
-        let mut result = told.and(kept);
+        let files = update.files.iter().zip(&values);
+        let mut kept = files.filter_map(|(file, before)| Some((file, before.as_ref()?)));
+        let mut result = told.and(kept.try_for_each(|(file, before)| keep(file, before)));
         if let Some((path, before)) = &rules {
             result = result.and(self.keep_devices(path, before));
         }
