@@ -441,7 +441,7 @@ const USER: &str = "user";
 
 /// A user's session and the user namespace that he is root in: how Podman runs a runtime for him.
 struct Session {
-    user: u32,
+    user: String,
     runtime_directory: PathBuf,
     holder: Running,
 }
@@ -455,7 +455,7 @@ impl Session {
             eprintln!("skipped: there is no {USER} with a systemd of his own");
             return None;
         }
-        let user = id.trim().parse().expect("id prints a number");
+        let user = id.trim().to_owned();
         let mut holder = as_user(&runtime_directory);
         let holder = spawn(holder.args(["unshare", "--user", "--mount", "sleep", "1000"]));
         let directory = PathBuf::from(format!("/proc/{}", holder.id()));
@@ -463,10 +463,11 @@ impl Session {
             let namespace = |of: &Path| fs::read_link(of.join("ns/mnt")).ok();
             (namespace(&directory)? != namespace(Path::new("/proc/self"))?).then_some(())
         });
-        for file in ["uid_map", "gid_map"] {
-            let map = format!("0 {user} 1\n");
-            fs::write(directory.join(file), map).expect("root may write any map");
-        }
+        let script = format!(
+            "cd {} && echo 0 {user} 1 > uid_map && echo 0 {user} 1 > gid_map",
+            directory.display()
+        );
+        let _ = run(Command::new("sh").args(["-c", &script])).ok();
         Some(Session {
             user,
             runtime_directory,
