@@ -23,6 +23,9 @@ fn limited(limit: u64) -> Value {
 
 #[test]
 fn an_init_that_is_killed_for_want_of_memory_is_explained_by_the_limit() {
+    if runtime().departs("runc", "fails in other ways with so little") {
+        return;
+    }
     for limit in [4096, 16384, 65536] {
         let container = Container::new(|config| {
             config
@@ -33,10 +36,8 @@ fn an_init_that_is_killed_for_want_of_memory_is_explained_by_the_limit() {
         let own = ["/linux/resources/memory/limit", value.as_str()];
         refused(container.create(), &[OOM], &own);
         container.assert_nothing_left();
-        if runtime().is_bareboat() {
-            refused(container.run(), &[OOM], &own);
-            container.assert_nothing_left();
-        }
+        refused(container.run(), &[OOM], &own);
+        container.assert_nothing_left();
     }
 }
 
