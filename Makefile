@@ -1,7 +1,8 @@
 # make demo      shows a container that is isolated
 # make test      installs what the tests need (Debian packages, as root) and runs all of them
 # make build     target/release/bareboat, one static file
-# make vm        runs the black-box tests in a virtual machine with cgroup version 2, systemd and AppArmor
+# make vm        runs the black-box tests in a virtual machine with cgroup version 2, systemd and AppArmor, and engines there
+# make vm-quick  those of them that depend most on the machine
 # make install   puts it under $(DESTDIR)$(PREFIX)/bin
 # make bench     start-up times, against the other runtimes that are installed
 
@@ -14,7 +15,7 @@ RUNTIME ?= $(TARGET)/release/bareboat
 TOOLS := gcc libc6-dev
 TEST_PACKAGES := $(TOOLS) busybox-static iproute2 libseccomp-dev pkg-config procps python3 runc
 
-.PHONY: build demo test check unit engines runtime-tools vm install bench clean
+.PHONY: build demo test check unit engines runtime-tools vm vm-quick install bench clean
 
 build:
 	.ci/install $(TOOLS)
@@ -48,7 +49,11 @@ runtime-tools: build
 
 vm: build
 	.ci/install $(TEST_PACKAGES)
-	conformance/vm/run --runtime $(RUNTIME) --suite
+	conformance/vm/run --runtime $(RUNTIME) --timeout 1800 --suite --engines
+
+vm-quick: build
+	.ci/install $(TEST_PACKAGES)
+	conformance/vm/run --runtime $(RUNTIME) --timeout 600 --quick --engines
 
 install: build
 	install -D -m 755 $(TARGET)/release/bareboat $(DESTDIR)$(PREFIX)/bin/bareboat

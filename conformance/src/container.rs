@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::config::Config;
+use crate::driver::driver;
 use crate::leftovers::{self, Places};
 use crate::process::{self, Finished, Running};
 use crate::report::Report;
@@ -25,8 +26,10 @@ pub struct Container {
     directory: TempDir,
     /// The container's ID.
     pub id: String,
-    /// The cgroup that its configuration asks for: like the ID, the case's own.
+    /// The cgroup that its configuration asks for: like the ID, the case's own. A path below each hierarchy's root.
     pub cgroup: String,
+    /// The `cgroupsPath` that asks for it.
+    pub cgroups_path: String,
 }
 
 impl Container {
@@ -35,7 +38,7 @@ impl Container {
     pub fn new(change: impl FnOnce(&mut Config)) -> Self {
         let container = Self::empty();
         let mut config = Config::default();
-        config.set("/linux/cgroupsPath", json!(container.cgroup));
+        config.set("/linux/cgroupsPath", json!(container.cgroups_path));
         config.env(&format!("{}={}", leftovers::MARK, container.id));
         change(&mut config);
         container.write_config(&config);
@@ -65,7 +68,8 @@ impl Container {
         // A container with a user namespace has to reach its root file system.
         fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let container = Self {
-            cgroup: format!("/{id}"),
+            cgroup: driver().cgroup(&id),
+            cgroups_path: driver().cgroups_path(&id),
             id,
             directory,
         };
@@ -124,13 +128,14 @@ impl Container {
         fs::write(self.bundle().join("config.json"), config.0.to_string()).unwrap();
     }
 
-    /// The runtime with this container's state root, and nothing else; the working directory is `/`.
+    /// The runtime with this container's state root and the cgroup driver, and nothing else; the working directory is `/`.
     #[must_use]
     pub fn runtime(&self) -> Command {
         let mut command = Command::new(&runtime().path);
         command
             .arg("--root")
             .arg(self.state_root())
+            .args(driver().options())
             .current_dir("/")
             .env(leftovers::MARK, &self.id);
         command
@@ -286,6 +291,7 @@ impl Container {
     pub fn clear(&self) {
         let state = self.state_root().join(&self.id);
         self.places(&state).clear();
+        driver().forget(&self.id);
         drop(fs::remove_dir_all(state));
     }
 
@@ -294,6 +300,7 @@ impl Container {
             directory: self.path(),
             state,
             cgroup: &self.cgroup,
+            unit: driver().unit(&self.id),
             mark: &self.id,
         }
     }

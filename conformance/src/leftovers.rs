@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MntFlags, umount2};
@@ -43,8 +43,10 @@ pub struct Places<'a> {
     pub directory: &'a Path,
     /// `--root`/ID.
     pub state: &'a Path,
-    /// Its `cgroupsPath`.
+    /// Its path below each hierarchy's root.
     pub cgroup: &'a str,
+    /// Where systemd has its scope, if systemd is asked for one.
+    pub unit: Option<PathBuf>,
     /// The value of [`MARK`] in its processes.
     pub mark: &'a str,
 }
@@ -100,6 +102,9 @@ impl Places<'_> {
         );
         if self.state.exists() {
             found.push(format!("state directory {}", self.state.display()));
+        }
+        if let Some(unit) = self.unit.as_ref().filter(|unit| unit.exists()) {
+            found.push(format!("unit {}", unit.display()));
         }
         found
     }

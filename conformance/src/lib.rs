@@ -2,8 +2,9 @@
 //! would, and looks at what came of it, inside (by a static [probe](report)) and outside the container.
 //!
 //! The runtime is the program that the variable `RUNTIME` names, by default the workspace's own `bareboat`; see
-//! [`runtime`]. What the harness asserts by itself, at the end of each case, is that nothing of the container is left:
-//! no mount, cgroup, process or state directory; see [`leftovers`].
+//! [`runtime`]. `CGROUP_DRIVER=systemd` has systemd make the cgroups; see [`driver`]. What the harness asserts by itself,
+//! at the end of each case, is that nothing of the container is left: no mount, cgroup, process or state directory; see
+//! [`leftovers`].
 //!
 //! Two things use it: the tests in `tests/`, most of them about bareboat in runc's place, and the program `conformance`,
 //! which puts any runtime to the [clauses](cases) of the specification one by one.
@@ -18,11 +19,14 @@
 )]
 
 pub mod agent;
+pub mod agreement;
 pub mod cases;
 pub mod cgroup;
 pub mod config;
 pub mod console;
 pub mod container;
+pub mod device_probe;
+pub mod driver;
 pub mod leftovers;
 pub mod mountinfo;
 pub mod process;

@@ -43,7 +43,7 @@ fn applets() -> &'static [String] {
 }
 
 /// Cargo builds the probe before the tests of this package, statically because `.cargo/rustc` says so.
-fn probe() -> &'static Path {
+pub(crate) fn probe() -> &'static Path {
     static PROBE: OnceLock<PathBuf> = OnceLock::new();
     PROBE.get_or_init(|| {
         let path = profile_directory().join("probe");

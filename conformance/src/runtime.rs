@@ -39,6 +39,12 @@ pub fn choose(program: OsString) -> &'static Runtime {
 }
 
 impl Runtime {
+    /// A program beside the one that is put to the test.
+    #[must_use]
+    pub fn named(program: OsString) -> Self {
+        identify(find(Some(program)))
+    }
+
     /// Whether it is the workspace's own.
     #[must_use]
     pub fn is_bareboat(&self) -> bool {

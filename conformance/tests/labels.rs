@@ -43,6 +43,7 @@ fn phrases<'p>(words: &'p str, pointer: &'p str) -> Vec<&'p str> {
 #[test]
 fn an_apparmor_profile_is_refused_where_there_is_no_apparmor() {
     if host_has_apparmor() {
+        eprintln!("skipped: this host has AppArmor");
         return;
     }
     let container = Container::new(|config| {
@@ -58,6 +59,7 @@ fn an_apparmor_profile_is_refused_where_there_is_no_apparmor() {
 #[test]
 fn a_selinux_label_is_refused_where_there_is_no_selinux() {
     if host_has_selinux() {
+        eprintln!("skipped: this host has SELinux");
         return;
     }
     let container = Container::new(|config| {
@@ -77,6 +79,7 @@ fn a_selinux_label_is_refused_where_there_is_no_selinux() {
 #[test]
 fn exec_refuses_a_profile_or_label_that_nothing_would_enforce() {
     if host_has_apparmor() || host_has_selinux() {
+        eprintln!("skipped: this host has AppArmor or SELinux");
         return;
     }
     let container = running(|_| {});

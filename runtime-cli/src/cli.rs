@@ -129,10 +129,14 @@ pub(crate) enum Command {
     Kill(commands::kill::Kill),
     /// List the containers of a state root
     List(commands::list::List),
+    /// Stop all processes of a container until it is resumed
+    Pause(commands::pause::Pause),
     /// Print what creating a container would do, without doing it
     Plan(commands::plan::Plan),
     /// Show the processes of a container
     Ps(commands::ps::Ps),
+    /// Let the processes of a paused container go on
+    Resume(commands::pause::Resume),
     /// Create and start a container
     Run(commands::run::Run),
     /// Write a config.json to start from
@@ -141,6 +145,8 @@ pub(crate) enum Command {
     Start(commands::start::Start),
     /// Print the state of a container
     State(commands::state::State),
+    /// Change the limits of a container
+    Update(Box<commands::update::Update>),
 }
 
 /// What the arguments ask for.

@@ -12,6 +12,7 @@ mod foreground;
 mod log;
 mod relay;
 mod signals;
+mod size;
 mod state_root;
 mod sys;
 mod terminal;

@@ -51,21 +51,9 @@ pub enum CgroupDriver {
     /// The runtime, through the files under `/sys/fs/cgroup`.
     #[default]
     Cgroupfs,
-    /// systemd, as transient scopes. Not supported by this version.
+    /// systemd, as transient scopes: the machine's for root, and the user's own for anybody else. `linux.cgroupsPath` is
+    /// `SLICE:PREFIX:NAME`.
     Systemd,
-}
-
-impl CgroupDriver {
-    pub(crate) fn check(self) -> Result<()> {
-        match self {
-            CgroupDriver::Cgroupfs => Ok(()),
-            CgroupDriver::Systemd => {
-                let problem =
-                    "the systemd cgroup driver is not supported by this version: use cgroupfs";
-                Err(Error::new(ErrorKind::Unsupported, problem))
-            }
-        }
-    }
 }
 
 /// Where the caller wants what of a new process.

@@ -1,7 +1,7 @@
 //! `process.terminal` and `process.consoleSize`.
 
 use oci_spec::runtime::Process;
-use runtime_init::Step;
+use runtime_init::{Console, Step};
 
 use crate::error::{Error, Result};
 use crate::plan::{Builder, Origin, pointer};
@@ -22,12 +22,12 @@ pub(crate) fn open(plan: &mut Builder<'_>, process: &Process, mount: bool) -> Re
     plan.plan.console = true;
     plan.step(
         pointer("/process/terminal"),
-        &Step::OpenConsole {
+        &Step::OpenConsole(Console {
             uid,
             columns,
             rows,
             mount,
-        },
+        }),
     );
     Ok(())
 }

@@ -144,9 +144,6 @@ impl Container {
         if !init.is_alive() {
             return Ok(Status::Stopped);
         }
-        if state::awaits_start(&self.directory()) {
-            return Ok(Status::Created);
-        }
         let frozen = self
             .record
             .cgroup
@@ -154,7 +151,9 @@ impl Container {
             .map(|cgroup| cgroup.is_frozen())
             .transpose();
         match frozen.host(|| format!("read the cgroup of {}", self.id()))? {
+            // Whether it was started or not.
             Some(true) => Ok(Status::Paused),
+            _ if state::awaits_start(&self.directory()) => Ok(Status::Created),
             _ => Ok(Status::Running),
         }
     }
@@ -226,7 +225,7 @@ impl Container {
         self.record.namespaces & NEWPID != 0 && self.spec().ok().and_then(is_own) == Some(true)
     }
 
-    fn thaw(&self) -> Result<()> {
+    pub(crate) fn thaw(&self) -> Result<()> {
         let thawed = self
             .record
             .cgroup
@@ -251,7 +250,7 @@ impl Container {
         }
     }
 
-    fn not_running(&self) -> Error {
+    pub(crate) fn not_running(&self) -> Error {
         Error::new(
             ErrorKind::NotRunning,
             format!("container {}: container not running", self.id()),

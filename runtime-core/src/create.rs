@@ -30,7 +30,6 @@ pub struct ContainerBuilder {
     pub(crate) bundle: Bundle,
     state_root: PathBuf,
     pub(crate) wishes: Wishes,
-    driver: CgroupDriver,
     pub(crate) options: Options,
 }
 
@@ -49,7 +48,6 @@ impl ContainerBuilder {
             bundle,
             state_root: DEFAULT_STATE_ROOT.into(),
             wishes: Wishes::default(),
-            driver: CgroupDriver::default(),
             options,
         }
     }
@@ -105,7 +103,7 @@ impl ContainerBuilder {
 
     /// Who manages the cgroup.
     pub fn cgroup_driver(mut self, driver: CgroupDriver) -> Self {
-        self.driver = driver;
+        self.options.cgroup_driver = driver;
         self
     }
 
@@ -169,7 +167,6 @@ impl ContainerBuilder {
     /// Creates the container on a host of which this is true.
     pub(crate) fn make(mut self, facts: &HostFacts) -> Result<Container> {
         check_id(&self.id)?;
-        self.driver.check()?;
         self.wishes.check()?;
         self.state_root = absolute(&self.state_root)?;
         if let (Some(process), Some(root)) =

@@ -91,11 +91,10 @@ impl<'a> Creation<'a> {
             making.make()?;
         }
         self.make_cgroup(&mut record)?;
-        record.intended_cgroup = None;
-        self.directory.write(&record)?;
         self.start_init(&mut record)?;
         loop {
             match self.progress()? {
+                Progress::Reached(Rendezvous::Cgroup) => self.start_unit(&mut record)?,
                 Progress::Reached(Rendezvous::IdMaps) => self.write_id_maps()?,
                 Progress::Reached(Rendezvous::NetDevices) => self.move_net_devices()?,
                 Progress::Reached(Rendezvous::CreateHooks) => self.run_create_hooks(&record)?,
@@ -154,13 +153,34 @@ impl<'a> Creation<'a> {
         for (pointer, reason) in plan.ignored() {
             tracing::warn!("{pointer}: {reason}");
         }
+        // systemd makes it around the init, which is not there yet.
+        if plan.unit().is_some() {
+            return Ok(());
+        }
         let cgroup = plan.create().map_err(crate::cgroup_error)?;
         if !cgroup.is_new() {
             self.before = Before::of(Some(&cgroup));
         }
-        self.cgroup = Some(cgroup.clone());
-        record.cgroup = Some(cgroup);
-        Ok(())
+        self.cgroup = Some(cgroup);
+        self.record_cgroup(record)
+    }
+
+    /// Has systemd make the cgroup around the init, which waits for that.
+    fn start_unit(&mut self, record: &mut Record) -> Result<()> {
+        let pid = self.init()?.pid();
+        let Some(plan) = &self.plan.cgroup else {
+            return Ok(());
+        };
+        let cgroup = plan.start_unit(pid).map_err(crate::cgroup_error)?;
+        let cgroup = self.cgroup.insert(cgroup);
+        plan.fill(cgroup, pid).map_err(crate::cgroup_error)?;
+        self.record_cgroup(record)
+    }
+
+    fn record_cgroup(&self, record: &mut Record) -> Result<()> {
+        record.cgroup = self.cgroup.clone();
+        record.intended_cgroup = None;
+        self.directory.write(record)
     }
 
     fn start_init(&mut self, record: &mut Record) -> Result<()> {

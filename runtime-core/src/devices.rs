@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::path::Path;
 
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount};
-use runtime_init::{Step, Text};
+use runtime_init::{Node, Step, Text};
 
 use crate::error::{Error, Result};
 use crate::plan::{Attributes, Builder, Origin, Source, c_string};
@@ -146,13 +146,13 @@ fn configured_device(number: usize, device: &LinuxDevice) -> Result<Device> {
 
 fn make_node(plan: &mut Builder<'_>, device: &Device) -> Result<()> {
     let path = c_string(&device.origin.to_string(), device.path.as_str())?;
-    let step = Step::MakeDevice {
+    let step = Step::MakeDevice(Node {
         path: Text(&path),
         mode: device.kind | device.permissions,
         device: rustix::fs::makedev(device.major, device.minor),
         uid: device.owner.0,
         gid: device.owner.1,
-    };
+    });
     plan.step(device.origin.clone(), &step);
     Ok(())
 }

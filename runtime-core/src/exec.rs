@@ -4,14 +4,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci_spec::runtime::Process;
+use runtime_init::Rendezvous;
 
 use crate::builder::{Stdio, Wishes};
+use crate::cgroup::{Cgroup, Entry};
 use crate::container::Container;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::exhaustion::{self, Before};
 use crate::facts::HostFacts;
 use crate::launch::{Handover, Init, Progress};
 use crate::plan::{self, Options};
+use crate::state::Record;
 use crate::status::Status;
 use crate::{confine, exec_cpu_affinity, home, seccomp, sources, sys};
 
@@ -117,22 +120,19 @@ impl<'a> ExecBuilder<'a> {
         };
         let spec = self.container.spec()?;
         let facts = HostFacts::read_for(&options, &spec, Some(&self.process))?;
-        let hierarchies = record
-            .cgroup
-            .as_ref()
-            .map_or(0, |cgroup| cgroup.task_file_count());
+        let entry = record.cgroup.as_ref().map_or(NO_CGROUP, Cgroup::entry);
         let plan = plan::tenant(
             &spec,
             &self.process,
             &facts,
             &options,
-            hierarchies,
+            entry,
             record.namespaces,
         )?;
         let cgroup = record.cgroup.as_ref();
         let before = Before::of(cgroup);
         let mut init = self
-            .start_init(&plan, pidfd.as_fd())
+            .start_init(&plan, entry, pidfd.as_fd())
             .map_err(|error| before.explain_exec(cgroup, &spec, error))?;
         tracing::debug!(pid = init.pid(), "the init of the process runs");
         let attended = self.attend(&mut init, &plan).and_then(|console| {
@@ -170,13 +170,14 @@ impl<'a> ExecBuilder<'a> {
         }
     }
 
-    fn start_init(&self, plan: &plan::Plan, pidfd: BorrowedFd<'_>) -> Result<Init> {
+    fn start_init(&self, plan: &plan::Plan, entry: Entry, pidfd: BorrowedFd<'_>) -> Result<Init> {
         let mut context = sources::Context {
             init: Some(pidfd),
             ..sources::Context::default()
         };
         let mut born_in = None;
-        if let Some(cgroup) = &self.container.record().cgroup {
+        let itself = |_: &&Cgroup| entry != Entry::Moved;
+        if let Some(cgroup) = self.container.record().cgroup.as_ref().filter(itself) {
             context.tasks = cgroup
                 .task_files()
                 .host(|| "open the cgroup's tasks".to_owned())?;
@@ -204,6 +205,10 @@ impl<'a> ExecBuilder<'a> {
         let (mut console, mut agent) = (None, None);
         loop {
             match init.progress(plan)? {
+                Progress::Reached(Rendezvous::Cgroup) => {
+                    attach(self.container.record(), init)?;
+                    init.go()?;
+                }
                 Progress::Reached(_) => {
                     console = self.wishes.deliver_console(init.take_console())?;
                     confine::carry_out(plan, init.pid())?;
@@ -222,6 +227,16 @@ impl<'a> ExecBuilder<'a> {
             }
         }
     }
+}
+
+/// How a process gets into no cgroup.
+pub(crate) const NO_CGROUP: Entry = Entry::Itself { hierarchies: 0 };
+
+/// Has systemd move a process that waits for that into the container's cgroup.
+pub(crate) fn attach(record: &Record, init: &Init) -> Result<()> {
+    let unit = record.cgroup.as_ref().and_then(Cgroup::unit);
+    unit.map_or(Ok(()), |unit| unit.attach(init.pid()))
+        .map_err(crate::cgroup_error)
 }
 
 /// A process that was started in a container; a child of the calling process.

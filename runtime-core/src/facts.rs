@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 
 use oci_spec::runtime::{Process, Spec};
 
-use crate::cgroup::Layout;
-use crate::error::{Attempt, Result};
+use crate::builder::CgroupDriver;
+use crate::cgroup::{Layout, Systemd};
+use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::plan::Options;
 use crate::{apparmor, mounts, selinux};
 
@@ -61,6 +62,13 @@ impl HostFacts {
         process: Option<&Process>,
     ) -> Result<HostFacts> {
         let mut facts = HostFacts::read()?;
+        if options.cgroup_driver == CgroupDriver::Systemd {
+            let systemd = Systemd::read().map_err(|error| {
+                let kind = ErrorKind::Unsupported;
+                Error::new(kind, error.to_string()).at(error.pointer())
+            })?;
+            facts.cgroups = facts.cgroups.managed_by(systemd);
+        }
         let find =
             |types: &[&str]| mounts_of(types).host(|| "read /proc/self/mountinfo".to_owned());
         if options.no_pivot {

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use runtime_init::{CONTROL, GO, Operation, Rendezvous, Report, ReportKind, Step, TREES};
+use runtime_init::{CONTROL, GO, NewMount, Operation, Rendezvous, Report, ReportKind, Step, TREES};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
@@ -318,11 +318,11 @@ pub(crate) fn step_error(plan: &Plan, report: Report) -> Error {
     if let Some(error) = program_error(plan, &step, &cause) {
         return error.at(origin.to_string());
     }
-    if let Step::MountNew {
+    if let Step::MountNew(NewMount {
         fstype,
         strict: true,
         ..
-    } = &step
+    }) = &step
         && report.operation == Operation::CheckTarget
     {
         let fstype = fstype.0.to_string_lossy();

@@ -62,6 +62,7 @@ mod namespaces;
 mod net_devices;
 mod number_list;
 mod paths;
+mod pause;
 mod personality;
 pub mod plan;
 mod process;
@@ -79,6 +80,7 @@ mod stats;
 mod status;
 mod sys;
 mod sysctl;
+mod update;
 mod uts;
 
 pub use builder::{CgroupDriver, Stdio};
@@ -95,6 +97,7 @@ pub use process_json::parse_process;
 pub use spec_version::SPEC_VERSION;
 pub use stats::Stats;
 pub use status::{State, Status};
+pub use update::parse_resources;
 
 pub use oci_spec;
 

@@ -6,9 +6,12 @@ use std::path::Path;
 use std::process::ExitStatus;
 
 use oci_spec::runtime::Spec;
+use runtime_init::Rendezvous;
 use rustix::process::Pid;
 
+use crate::cgroup::{Cgroup, Entry};
 use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::exec::{NO_CGROUP, attach};
 use crate::facts::HostFacts;
 use crate::hooks::{Hook, Streams};
 use crate::launch::{Handover, Init, Progress};
@@ -76,11 +79,8 @@ impl Place<'_> {
     }
 
     fn start(&self, hook: &Hook<'_>, streams: &Streams) -> Result<Init> {
-        let hierarchies = self
-            .record
-            .cgroup
-            .as_ref()
-            .map_or(0, |cgroup| cgroup.task_file_count());
+        let cgroup = self.record.cgroup.as_ref();
+        let entry = cgroup.map_or(NO_CGROUP, Cgroup::entry);
         let options = Options {
             id: self.record.id.clone(),
             bundle: self.record.bundle.clone(),
@@ -92,10 +92,10 @@ impl Place<'_> {
             hook,
             self.facts,
             &options,
-            hierarchies,
+            entry,
             self.record.namespaces,
         )?;
-        let cgroup = self.record.cgroup.as_ref();
+        let cgroup = cgroup.filter(|_| entry != Entry::Moved);
         let tasks = cgroup
             .map(|cgroup| cgroup.task_files())
             .transpose()
@@ -129,11 +129,15 @@ impl Place<'_> {
         executed.map(|()| init)
     }
 
-    /// Takes the init through its one rendezvous to the hook's program.
+    /// Takes the init through its rendezvous to the hook's program.
     fn follow(&self, init: &mut Init, plan: &plan::Plan) -> Result<()> {
         let mut agent = None;
         loop {
             match init.progress(plan)? {
+                Progress::Reached(Rendezvous::Cgroup) => {
+                    attach(self.record, init)?;
+                    init.go()?;
+                }
                 Progress::Reached(_) => {
                     agent = seccomp::connect(plan.seccomp_listener.as_ref())?;
                     init.go()?;

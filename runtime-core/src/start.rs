@@ -5,6 +5,8 @@ use std::os::fd::AsFd;
 use runtime_init::{GO, ReportKind};
 use rustix::net::{SendFlags, send};
 
+use crate::builder::CgroupDriver;
+use crate::cgroup::Cgroup;
 use crate::container::Container;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::exhaustion::Before;
@@ -35,7 +37,12 @@ impl Container {
             Status::Creating => {
                 return Err(self.state_error("cannot start a container that is being created"));
             }
-            _ => return Err(self.state_error("cannot start an already running container")),
+            Status::Paused => {
+                return Err(self.state_error("cannot start a container in the paused state"));
+            }
+            Status::Running => {
+                return Err(self.state_error("cannot start an already running container"));
+            }
         }
         if !container.record.startable {
             let error = Error::config("/process", process::NONE);
@@ -106,9 +113,11 @@ impl Container {
 
     /// The plan that the container was made by, compiled once more: only its steps' numbers are needed.
     fn plan(&self) -> Result<plan::Plan> {
+        let unit = self.record.cgroup.as_ref().and_then(Cgroup::unit);
         let options = Options {
             id: self.record.id.clone(),
             bundle: self.record.bundle.clone(),
+            cgroup_driver: unit.map_or(CgroupDriver::Cgroupfs, |_| CgroupDriver::Systemd),
             no_pivot: self.record.no_pivot,
             no_new_keyring: self.record.no_new_keyring,
             start_at_once: false,

@@ -1,7 +1,8 @@
 //! What is kept of a container between two commands: a directory under the state root, named after it.
 //!
 //! - `state.json`: the [`Record`], replaced as a whole.
-//! - `config.json`: the configuration that the container was created with; the bundle's may change afterwards.
+//! - `config.json`: the configuration that the container was created with, and what `update` made of its resources; the
+//!   bundle's may change afterwards.
 //! - `start.sock`: where a created container waits for `start`; gone once it was started.
 //!
 //! A command that changes the container holds a lock (flock(2)) on the directory meanwhile.
@@ -19,6 +20,7 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::cgroup::Cgroup;
 use crate::error::{Attempt, Error, ErrorKind, Result};
@@ -210,6 +212,25 @@ impl Directory {
         fs::write(&path, text).host(|| format!("write {}", path.display()))
     }
 
+    /// The configuration as JSON, with what the parser leaves out.
+    pub(crate) fn read_config_json(&self) -> Result<Value> {
+        let path = self.path.join(CONFIG);
+        let text = fs::read(&path).host(|| format!("read {}", path.display()))?;
+        let json = serde_json::from_slice(&text).map_err(io::Error::other);
+        json.host(|| format!("read {}", path.display()))
+    }
+
+    /// Writes a configuration beside the one that there is.
+    pub(crate) fn prepare_config(&self, config: &Value) -> Result<NewConfig> {
+        let new = NewConfig {
+            written: self.path.join("config.json.new"),
+            path: self.path.join(CONFIG),
+        };
+        fs::write(&new.written, config.to_string())
+            .host(|| format!("write {}", new.written.display()))?;
+        Ok(new)
+    }
+
     /// The socket on which the container waits for `start`.
     pub(crate) fn listen(&self) -> Result<OwnedFd> {
         let attempt = || format!("listen on {}", self.path.join(SOCKET).display());
@@ -244,6 +265,26 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             answer => answer.host(|| format!("remove the state directory {}", self.path.display())),
         }
+    }
+}
+
+/// A configuration that is to take the place of the container's; it goes when it does not.
+#[derive(Debug)]
+pub(crate) struct NewConfig {
+    written: PathBuf,
+    path: PathBuf,
+}
+
+impl NewConfig {
+    /// From now on it is the container's: a reader sees the old one or this.
+    pub(crate) fn commit(self) -> Result<()> {
+        fs::rename(&self.written, &self.path).host(|| format!("replace {}", self.path.display()))
+    }
+}
+
+impl Drop for NewConfig {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.written);
     }
 }
 

@@ -15,10 +15,12 @@
 //! only by the init that was built with it, so it carries no version.
 #![no_std]
 
+mod arguments;
 mod report;
 mod step;
 mod text;
 
+pub use arguments::{BindInside, Console, DataMount, MountAttributes, NewMount, Node};
 pub use report::{Fault, Operation, Report, ReportKind};
 pub use step::{Header, Rendezvous, Scheduling, SchedulingAttributes, Slot, Step};
 pub use text::{Bytes, Numbers, Text, TextList};

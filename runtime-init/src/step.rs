@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::arguments::{BindInside, Console, DataMount, MountAttributes, NewMount, Node};
 use crate::text::{Bytes, Numbers, Text, TextList};
 
 /// The front of an encoded plan.
@@ -18,6 +19,8 @@ pub struct Slot(pub u16);
 /// Where the init waits for the runtime's part of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rendezvous {
+    /// Nothing is done yet; the runtime has the init put into its cgroup.
+    Cgroup,
     /// The user namespace exists; the runtime writes its id maps, or reads those of one that was joined.
     IdMaps,
     /// The network namespace exists; the runtime moves network devices into it.
@@ -123,52 +126,12 @@ pub enum Step<'a> {
     UseCurrentRoot,
     /// Attach a tree that the runtime opens and sets up when this step's turn has come. A missing target is made: a directory or an empty file.
     MountTree { tree: Slot, target: Text<'a> },
-    /// Bind what the mounts before this one have made of `source`, which lies inside the root too. A missing target is made.
-    BindInside {
-        source: Text<'a>,
-        target: Text<'a>,
-        /// With the mounts below it.
-        recursive: bool,
-        /// MOUNT_ATTR_ bits of the mount alone.
-        set: u64,
-        clear: u64,
-        /// The same for the mount with all below it.
-        recursive_set: u64,
-        recursive_clear: u64,
-        /// MS_SHARED, MS_SLAVE, MS_PRIVATE or MS_UNBINDABLE, each perhaps with MS_REC, in the order of application.
-        propagation: Numbers<'a>,
-        /// The runtime maps its ids before it is attached: that needs rights over the host's file systems.
-        mapped: bool,
-    },
+    /// Bind what the mounts before this one have made of a source that lies inside the root too.
+    BindInside(BindInside<'a>),
     /// A new file system.
-    MountNew {
-        fstype: Text<'a>,
-        /// `key=value` or `flag`, for fsconfig(2).
-        options: TextList<'a>,
-        /// MOUNT_ATTR_ bits.
-        attributes: u64,
-        /// MS_SHARED, MS_SLAVE, MS_PRIVATE or MS_UNBINDABLE; 0 leaves it.
-        propagation: u32,
-        target: Text<'a>,
-        /// No symbolic link may lead to the target (CVE-2019-19921).
-        strict: bool,
-        /// The new root directory gets the mode of the directory that it covers.
-        keep_mode: bool,
-        /// It begins with a copy of what it covers.
-        copy_up: bool,
-    },
+    MountNew(NewMount<'a>),
     /// A new file system by mount(2), for options that fsconfig(2) has no room for.
-    MountByData {
-        fstype: Text<'a>,
-        source: Text<'a>,
-        /// MS_ flags of the superblock.
-        flags: u32,
-        /// All options, with commas between them.
-        data: Text<'a>,
-        attributes: u64,
-        propagation: u32,
-        target: Text<'a>,
-    },
+    MountByData(DataMount<'a>),
     /// Change the options of the file system that is mounted at this path (fspick(2)).
     Reconfigure {
         target: Text<'a>,
@@ -179,9 +142,7 @@ pub enum Step<'a> {
     /// mount_setattr(2) on the mount at this path.
     SetMountAttributes {
         target: Text<'a>,
-        set: u64,
-        clear: u64,
-        propagation: u32,
+        attributes: MountAttributes,
         recursive: bool,
     },
     /// A directory, with those above it, unless it is there.
@@ -193,21 +154,9 @@ pub enum Step<'a> {
         replace: bool,
     },
     /// mknod(2), then owner and mode exactly as given.
-    MakeDevice {
-        path: Text<'a>,
-        /// S_IFCHR, S_IFBLK or S_IFIFO, and the permission bits.
-        mode: u32,
-        device: u64,
-        uid: u32,
-        gid: u32,
-    },
+    MakeDevice(Node<'a>),
     /// A pty of the container's own devpts: controlling terminal and standard streams; its master goes to the runtime.
-    OpenConsole {
-        uid: u32,
-        columns: u16,
-        rows: u16,
-        mount: bool,
-    },
+    OpenConsole(Console),
     /// Give the standard streams to the user, unless they are terminals or null devices of the host.
     ChownStdio { uid: u32 },
     /// pivot_root(2) into the root, and detach what was there.

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+from .images import LOCAL_BUSYBOX
+
 CONTAINERD = """
 version = 2
 root = "{work}/containerd/root"
@@ -14,6 +16,23 @@ state = "{work}/containerd/state"
 disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
 address = "{socket}"
+"""
+
+
+# With Kubernetes' interface, and systemd for its cgroups.
+CONTAINERD_CRI = """
+version = 2
+root = "{work}/containerd/root"
+state = "{work}/containerd/state"
+[grpc]
+address = "{socket}"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{image}:latest"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+BinaryName = "{runtime}"
+SystemdCgroup = true
 """
 
 
@@ -32,18 +51,25 @@ def _dockerd_settings(lab):
 
 
 @contextlib.contextmanager
+def containerd(lab, template=CONTAINERD):
+    """containerd, up and answering."""
+    config = lab.work / "containerd.toml"
+    values = {"work": lab.work, "socket": lab.containerd_socket, "image": LOCAL_BUSYBOX, "runtime": lab.runtime}
+    config.write_text(template.format(**values))
+    with _daemon(lab, "containerd", "--config", config) as daemon:
+        _wait_until(daemon, lab, lab.containerd_socket.exists)
+        yield
+
+
+@contextlib.contextmanager
 def running(lab):
     """Both daemons, up and answering."""
-    config = lab.work / "containerd.toml"
-    config.write_text(CONTAINERD.format(work=lab.work, socket=lab.containerd_socket))
     settings = lab.work / "dockerd.json"
     settings.write_text(json.dumps(_dockerd_settings(lab), indent=2))
 
-    with _daemon(lab, "containerd", "--config", config) as containerd:
-        _wait_until(containerd, lab, lab.containerd_socket.exists)
-        with _daemon(lab, "dockerd", "--config-file", settings) as dockerd:
-            _wait_until(dockerd, lab, lambda: lab.docker("version").code == 0)
-            yield
+    with containerd(lab), _daemon(lab, "dockerd", "--config-file", settings) as dockerd:
+        _wait_until(dockerd, lab, lambda: lab.docker("version").code == 0)
+        yield
 
 
 @contextlib.contextmanager

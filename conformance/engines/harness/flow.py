@@ -9,7 +9,8 @@ import time
 import typing
 
 # fast: in every test run. later: needs commands that bareboat does not have yet. more: slower, or further engines.
-GROUPS = ["fast", "later", "more"]
+# systemd: in the virtual machine, whose systemd makes the cgroups.
+GROUPS = ["fast", "later", "more", "systemd"]
 
 _flows = []
 

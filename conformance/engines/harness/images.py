@@ -1,6 +1,8 @@
 """Archives of root filesystems, made on this machine, that the engines import as images."""
 
+import hashlib
 import io
+import json
 import platform
 import shutil
 import subprocess
@@ -8,6 +10,7 @@ import sys
 import tarfile
 
 BUSYBOX = "busybox"
+LOCAL_BUSYBOX = "localhost/busybox"
 NGINX = "nginx"
 
 
@@ -19,6 +22,25 @@ def prepare(cache):
     if not archives["nginx"].exists():
         _make_nginx(archives["nginx"])
     return {name: str(path.resolve()) for name, path in archives.items()}
+
+
+def make_busybox_image(directory):
+    """An image of busybox as `docker save` writes it, for engines that load these."""
+    layer = directory / "layer.tar"
+    _make_busybox(layer)
+    config = {
+        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()],
+        "os": "linux",
+        "config": {"Cmd": ["sleep", "600"], "Env": ["PATH=/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer.read_bytes()).hexdigest()}"]},
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [f"{LOCAL_BUSYBOX}:latest"], "Layers": ["layer.tar"]}]
+    archive = directory / "image.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(layer, "layer.tar")
+        _add(tar, "config.json", content=json.dumps(config))
+        _add(tar, "manifest.json", content=json.dumps(manifest))
+    return archive
 
 
 def _make_busybox(archive):

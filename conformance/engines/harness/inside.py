@@ -24,6 +24,10 @@ class Lab:
         self.containerd_socket = self.work / "containerd.sock"
         self.docker = Docker(self.work / "docker.sock", self.work / "client")
 
+    def clear(self):
+        """Removes what a flow has left."""
+        self.docker.remove_all()
+
     def load_images(self, settings):
         for name, archive in [(BUSYBOX, settings["busybox"]), (NGINX, settings["nginx"])]:
             self.docker("import", archive, name).succeeds()
@@ -37,7 +41,7 @@ def main(settings_file, flows):
     lab = Lab(settings)
     with daemons.running(lab):
         lab.load_images(settings)
-        results = {flow.name: _run(flow, lab) for flow in flows}
+        results = {flow.name: run(flow, lab) for flow in flows}
     (lab.work / "results.json").write_text(json.dumps(results))
     return 0
 
@@ -60,12 +64,12 @@ def _prepare_namespaces():
         subprocess.run(command.split(), check=True)
 
 
-def _run(flow, lab):
+def run(flow, lab):
     """The flow's mark."""
     start = time.monotonic()
     mark, reason = _try(flow, lab)
     report.print_result(flow, mark, reason, time.monotonic() - start)
-    lab.docker.remove_all()
+    lab.clear()
     return mark
 
 

@@ -7,11 +7,13 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 
 HOST_PACKAGES = "qemu-system-x86 busybox-static cpio e2fsprogs kmod mmdebstrap".split()
 GUEST_PACKAGES = (
     "systemd systemd-sysv dbus dbus-user-session libpam-systemd udev kmod iproute2 procps jq uidmap util-linux passwd "
-    "login apparmor runc crun busybox-static"
+    "login apparmor runc crun busybox-static python3 podman conmon golang-github-containers-common containerd "
+    "python3-grpcio"
 ).split()
 KERNEL = "linux-image-cloud-amd64"
 
@@ -26,10 +28,12 @@ MASKED_UNITS = """
     systemd-remount-fs.service systemd-rfkill.service systemd-hwdb-update.service ldconfig.service
     systemd-journal-catalog-update.service systemd-update-done.service systemd-pcrphase.service
     systemd-binfmt.service systemd-machine-id-commit.service systemd-sysusers.service
+    containerd.service podman.service podman.socket podman-restart.service podman-auto-update.service
+    podman-auto-update.timer
 """.split()
 
 GUEST_FILES = pathlib.Path(__file__).resolve().parent.parent / "guest"
-IMAGE_MEGABYTES = 1200
+IMAGE_MEGABYTES = 1600
 
 
 @dataclasses.dataclass
@@ -47,12 +51,21 @@ def prepare(cache):
     directory = cache / _recipe(package)
     if not directory.exists():
         print("making the guest (once)", file=sys.stderr)
-        unfinished = cache / "unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        _make(unfinished, package)
-        unfinished.rename(directory)
+        _make_in(cache, directory, package)
     return Guest(directory / "vmlinuz", directory / "initramfs", directory / "disk")
+
+
+def _make_in(cache, directory, package):
+    """Another run may make the same at the same time: the first one that is done is taken."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="unfinished-", dir=cache) as unfinished:
+        made = pathlib.Path(unfinished) / "guest"
+        # apt drops its privileges.
+        made.parent.chmod(0o755)
+        made.mkdir()
+        _make(made, package)
+        if not directory.exists():
+            made.rename(directory)
 
 
 def _recipe(package):

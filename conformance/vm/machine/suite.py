@@ -1,29 +1,44 @@
-"""The project's own tests as a job for the guest."""
+"""The project's own tests, and its flows of engines, as a job for the guest."""
 
 import json
 import pathlib
+import shlex
 import shutil
 import subprocess
 
 JOB = pathlib.Path(__file__).resolve().parent.parent / "jobs/suite"
 
 
-def make(repository, job, runtime, patterns):
-    """Fills the job's directory with the runtime, the tests and their probe, as cargo lays them out."""
+def make(repository, job, runtime, suite, engines):
+    """Fills the job's directory with the runtime, and with what these commands need.
+
+    `suite` holds the arguments of jobs/suite and `engines` those of conformance/engines/run; None for neither.
+    """
+    job.mkdir(parents=True)
+    _copy_program(runtime, job / "bareboat")
+    commands = []
+    if suite is not None:
+        _add_tests(repository, job)
+        commands.append(["./suite", *suite])
+    if engines is not None:
+        shutil.copytree(repository / "conformance/engines", job / "engines")
+        commands.append(["engines/run", "--here", "--runtime", "./bareboat", *engines])
+    lines = [f"{shlex.join(command)} || code=1" for command in commands]
+    (job / "run").write_text("\n".join(["#!/bin/sh", "code=0", *lines, "exit $code", ""]))
+    (job / "run").chmod(0o755)
+
+
+def _add_tests(repository, job):
+    """The tests and their probe, as cargo lays them out."""
     deps = job / "debug/deps"
     deps.mkdir(parents=True)
     for target, executable in _executables(repository):
-        name = target["name"]
         kind = target["kind"][0]
         if kind == "test":
-            _copy(executable, deps / name)
+            _copy_program(executable, deps / target["name"])
         elif kind == "bin":
-            _copy(executable, job / "debug" / name)
-    shutil.copy2(runtime, job / "bareboat")
+            _copy_program(executable, job / "debug" / target["name"])
     shutil.copy2(JOB, job / "suite")
-    words = " ".join(f"'{pattern}'" for pattern in patterns)
-    (job / "run").write_text(f"#!/bin/sh\nexec ./suite {words}\n")
-    (job / "run").chmod(0o755)
 
 
 def _executables(repository):
@@ -42,6 +57,8 @@ def _executables(repository):
                 yield message["target"], message["executable"]
 
 
-def _copy(program, destination):
-    """Without what a debugger needs: the disk is read by an emulated machine."""
-    subprocess.run(["strip", "-o", destination, program], check=True)
+def _copy_program(program, destination):
+    """Without what a debugger needs: the disk is read by an emulated machine. A script stays as it is."""
+    stripped = subprocess.run(["strip", "-o", destination, program], capture_output=True, check=False)
+    if stripped.returncode != 0:
+        shutil.copy2(program, destination)

@@ -9,6 +9,7 @@ pub(crate) mod kill;
 pub(crate) mod launch;
 pub(crate) mod list;
 pub(crate) mod output;
+pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod ps;
 pub(crate) mod run;
@@ -16,6 +17,7 @@ pub(crate) mod spec;
 pub(crate) mod start;
 pub(crate) mod state;
 pub(crate) mod summary;
+pub(crate) mod update;
 
 use runtime_core::Container;
 
@@ -32,12 +34,15 @@ pub(crate) fn execute(command: Command, globals: &Globals) -> Result<u8> {
         Command::Features(features) => features.execute(),
         Command::Kill(kill) => kill.execute(globals),
         Command::List(list) => list.execute(globals),
+        Command::Pause(pause) => pause.execute(globals),
         Command::Plan(plan) => plan.execute(globals),
         Command::Ps(ps) => ps.execute(globals),
+        Command::Resume(resume) => resume.execute(globals),
         Command::Run(run) => return run.execute(globals),
         Command::Spec(spec) => spec.execute(),
         Command::Start(start) => start.execute(globals),
         Command::State(state) => state.execute(globals),
+        Command::Update(update) => update.execute(globals),
     };
     done.map(|()| 0)
 }

@@ -21,9 +21,9 @@ const ATTEMPTS: usize = 5;
 
 /// Directories that were not there before, parents first.
 #[derive(Default)]
-struct Made {
-    parents: Vec<PathBuf>,
-    leaves: Vec<PathBuf>,
+pub(super) struct Made {
+    pub(super) parents: Vec<PathBuf>,
+    pub(super) leaves: Vec<PathBuf>,
 }
 
 impl CgroupPlan {
@@ -46,6 +46,7 @@ impl CgroupPlan {
                     .collect(),
                 directories,
                 made_parents: made.parents,
+                unit: None,
             }),
             Err(error) => {
                 remove_empty(made.leaves.iter().chain(made.parents.iter().rev()));
@@ -63,13 +64,19 @@ impl CgroupPlan {
                 Err(error) => return Err(error),
             }
         }
-        for planned in &self.directories {
-            set_up(planned, self.mode, made)?;
-            if let Some(user) = self.owner {
-                owner::change(&planned.directory.path, user)?;
-            }
-        }
+        self.set_up(made)?;
         Ok(directories)
+    }
+
+    /// Writes all limits to the directories, which are there, and gives them to their owner.
+    pub(super) fn set_up(&self, made: &Made) -> Result<(), CgroupError> {
+        self.directories.iter().try_for_each(|planned| {
+            set_up(planned, self.mode, made)?;
+            match self.owner {
+                Some(user) => owner::change(&planned.directory.path, user),
+                None => Ok(()),
+            }
+        })
     }
 }
 
@@ -81,14 +88,25 @@ pub(super) fn remove_empty<'a>(directories: impl Iterator<Item = &'a PathBuf>) {
 }
 
 fn make(directory: &Directory, made: &mut Made) -> Result<(), CgroupError> {
+    match make_unless_there(directory, made)? {
+        true => Ok(()),
+        false => check_unused(directory),
+    }
+}
+
+/// Makes the directory, with its parents. Whether it was not there before.
+pub(super) fn make_unless_there(
+    directory: &Directory,
+    made: &mut Made,
+) -> Result<bool, CgroupError> {
     let path = &directory.path;
     for _ in 0..ATTEMPTS {
         match mkdirat(CWD, path, FileMode::from_raw_mode(0o755)) {
             Ok(()) => {
                 made.leaves.push(path.clone());
-                return Ok(());
+                return Ok(true);
             }
-            Err(Errno::EXIST) => return check_unused(directory),
+            Err(Errno::EXIST) => return Ok(false),
             Err(Errno::NOENT) => make_parents(directory, made)?,
             Err(errno) => return Err(cannot_make(path, errno)),
         }
@@ -131,7 +149,7 @@ fn cannot_make(path: &Path, errno: Errno) -> CgroupError {
     }
 }
 
-/// Another container's processes would be limited, frozen and killed with this one's.
+/// Another container's processes would be limited, frozen and killed with this one's. The phrases are runc's.
 fn check_unused(directory: &Directory) -> Result<(), CgroupError> {
     let path = &directory.path;
     let cannot_read = |error: std::io::Error| {
@@ -145,16 +163,17 @@ fn check_unused(directory: &Directory) -> Result<(), CgroupError> {
     let count = processes(path).map_err(cannot_read)?.len();
     if count > 0 {
         let problem = format!(
-            "the cgroup {} is not empty: {count} process(es) found",
+            "the container's cgroup is not empty: {count} process(es) found in {}",
             path.display()
         );
         return Err(CgroupError::refused(POINTER, problem));
     }
     if freeze::is_directory_frozen(directory).map_err(cannot_read)? {
-        return Err(CgroupError::refused(
-            POINTER,
-            format!("the cgroup {} is frozen", path.display()),
-        ));
+        let problem = format!(
+            "the container's cgroup unexpectedly frozen: {}",
+            path.display()
+        );
+        return Err(CgroupError::refused(POINTER, problem));
     }
     Ok(())
 }
@@ -172,8 +191,10 @@ fn set_up(planned: &Planned, mode: Mode, made: &Made) -> Result<(), CgroupError>
     if has_cpuset {
         return cpuset::set_up(planned, is_new);
     }
-    if directory.version == Version::V2 && (mode == Mode::V2 || !writes.is_empty()) {
-        enable_controllers(directory);
+    if directory.version == Version::V2 {
+        if mode == Mode::V2 || !writes.is_empty() {
+            enable_controllers(directory);
+        }
         check_type(planned)?;
     }
     if !writes.is_empty() {
@@ -192,7 +213,7 @@ fn set_up(planned: &Planned, mode: Mode, made: &Made) -> Result<(), CgroupError>
 
 /// Enables all controllers down the tree, so that there are statistics of them too. Where that cannot be, the write that
 /// needs a controller fails, and says so.
-fn enable_controllers(directory: &Directory) {
+pub(super) fn enable_controllers(directory: &Directory) {
     let is_enabled = |parent: &Path| {
         let enabled =
             open_directory(parent).and_then(|parent| read_value(parent, "cgroup.subtree_control"));

@@ -50,7 +50,7 @@ impl Access {
         ('m', Access::MKNOD),
     ];
 
-    fn parse(text: &str) -> Option<Access> {
+    pub(super) fn parse(text: &str) -> Option<Access> {
         let bit = |letter| {
             Access::LETTERS
                 .iter()
@@ -194,12 +194,14 @@ impl Rules {
         };
         let number = |name: &str, number: Option<i64>| match number {
             None | Some(-1) => Ok(None),
-            Some(value) => u32::try_from(value).map(Some).map_err(|_| {
-                CgroupError::refused(
+            Some(value) => match u32::try_from(value) {
+                // For the kernel's lists of version 1 the greatest is a wildcard.
+                Ok(number) if number != u32::MAX => Ok(Some(number)),
+                _ => Err(CgroupError::refused(
                     format!("{pointer}/{name}"),
                     format!("{value} is not a device number"),
-                )
-            }),
+                )),
+            },
         };
         let device = Match {
             kind,
@@ -281,15 +283,22 @@ impl Rules {
             minor,
         });
         for wider in wider.into_iter().filter(|&wider| wider != device) {
-            if let Some((wide, _)) = self
+            let Some((wide, wide_origin)) = self
                 .exceptions
                 .get(&wider)
                 .filter(|(wide, _)| wide.overlaps(access))
-            {
-                let problem =
-                    format!("{device} {access} cannot be taken out of the wider {wider} {wide}");
-                return Err(CgroupError::refused(origin.clone().into_owned(), problem));
-            }
+            else {
+                continue;
+            };
+            // No rule asks for the default devices; the one that is in their way does for its own.
+            let origin = if *origin == DEFAULT {
+                wide_origin
+            } else {
+                origin
+            };
+            let problem =
+                format!("{device} {access} cannot be taken out of the wider {wider} {wide}");
+            return Err(CgroupError::refused(origin.clone().into_owned(), problem));
         }
         Ok(())
     }

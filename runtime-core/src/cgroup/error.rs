@@ -11,6 +11,8 @@ pub struct CgroupError {
     origin: String,
     message: String,
     cause: Option<Errno>,
+    /// The host is at fault, without an errno.
+    host: bool,
 }
 
 impl CgroupError {
@@ -20,6 +22,15 @@ impl CgroupError {
             origin: origin.into(),
             message: message.into(),
             cause: None,
+            host: false,
+        }
+    }
+
+    /// The host, or its systemd, cannot do what is asked for.
+    pub(super) fn host(origin: impl Into<String>, message: impl Into<String>) -> Self {
+        CgroupError {
+            host: true,
+            ..CgroupError::refused(origin, message)
         }
     }
 
@@ -33,6 +44,7 @@ impl CgroupError {
             origin: origin.into(),
             message: operation.to_string(),
             cause: Some(cause),
+            host: true,
         }
     }
 
@@ -43,7 +55,7 @@ impl CgroupError {
 
     /// Whether `config.json` is at fault, rather than the host.
     pub fn is_config(&self) -> bool {
-        self.cause.is_none()
+        !self.host
     }
 
     /// What the kernel said.

@@ -8,9 +8,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{Errno, pread};
 
-use super::Cgroup;
 use super::files::{open_directory, read_value, write_file};
 use super::plan::{Directory, Version};
+use super::{Cgroup, stuck};
 
 /// How long a container may take to be frozen: a process in the kernel, on a slow disk say, is not frozen before it is out.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,11 +20,25 @@ impl Cgroup {
     ///
     /// # Errors
     ///
-    /// When the host has no freezer, or a process does not stop in time; then all go on.
+    /// When the host has no freezer, or a process does not stop in time: it is named, and all go on.
     pub fn freeze(&self) -> io::Result<()> {
-        self.freeze_within(PATIENCE).inspect_err(|_| {
-            let _ = self.thaw();
+        self.freeze_within(PATIENCE).map_err(|error| {
+            let pids = self.pids().unwrap_or_default();
+            let thawed = self.thaw();
+            if error.kind() != io::ErrorKind::TimedOut {
+                return error;
+            }
+            let mut problem = format!("{error}: {}", stuck::describe(&pids));
+            if let Err(cause) = thawed {
+                problem = format!("{problem}; and they cannot be thawed: {cause}");
+            }
+            io::Error::new(io::ErrorKind::TimedOut, problem)
         })
+    }
+
+    /// Whether it can be frozen.
+    pub(crate) fn has_freezer(&self) -> bool {
+        self.freezer().is_some()
     }
 
     /// Lets its processes go on.
@@ -110,7 +124,8 @@ fn freeze_v1(directory: &Directory, deadline: Instant) -> io::Result<()> {
             set_frozen(directory, false)?;
             sleep(Duration::from_millis(10));
         } else if attempt % 5 == 0 {
-            sleep(Duration::from_micros(100));
+            // One that is slow now may be slow for long.
+            sleep(Duration::from_micros(100 * attempt.min(100)));
         }
     }
     Err(timed_out())
@@ -149,6 +164,6 @@ fn freeze_v2(directory: &Directory, deadline: Instant) -> io::Result<()> {
 fn timed_out() -> io::Error {
     io::Error::new(
         io::ErrorKind::TimedOut,
-        "a process of the cgroup cannot be frozen",
+        "not all of the processes stop in time",
     )
 }

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{open_directory, open_to_write, processes};
 use super::plan::{Directory, Version};
+use super::systemd::Unit;
 
 /// A container's cgroup: a directory in each hierarchy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cgroup {
     pub(super) directories: Vec<Directory>,
     /// Those of them that were there before: they are not the container's to remove (runtime.md, "Delete").
@@ -19,12 +20,19 @@ pub struct Cgroup {
     /// Parents of them that were made with them.
     #[serde(skip)]
     pub(super) made_parents: Vec<PathBuf>,
+    /// Whose cgroup it is, when systemd made it.
+    pub(super) unit: Option<Unit>,
 }
 
 impl Cgroup {
     /// The container's place in each hierarchy.
     pub fn directories(&self) -> &[Directory] {
         &self.directories
+    }
+
+    /// The systemd unit whose cgroup it is, if it is one's.
+    pub fn unit(&self) -> Option<&Unit> {
+        self.unit.as_ref()
     }
 
     /// How many descriptors [`Cgroup::task_files`] gives.

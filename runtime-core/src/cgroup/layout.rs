@@ -4,6 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Serialize;
 
+use super::systemd::Systemd;
+
 /// Controllers of version 1 that a container gets a cgroup in. A named hierarchy is systemd's or nobody's business.
 const V1_CONTROLLERS: &[&str] = &[
     "blkio",
@@ -75,9 +77,19 @@ pub struct Layout {
     pub(super) v2: Option<V2Hierarchy>,
     /// The caller is not the host's root: where it may not make cgroups, and no one asked for any, it goes without.
     pub(super) rootless: bool,
+    /// Who makes the cgroups, when that is not the runtime itself.
+    pub(super) systemd: Option<Systemd>,
 }
 
 impl Layout {
+    /// The same, where this systemd is to make containers' cgroups: `cgroupsPath` is `SLICE:PREFIX:NAME` then.
+    pub fn managed_by(self, systemd: Systemd) -> Layout {
+        Layout {
+            systemd: Some(systemd),
+            ..self
+        }
+    }
+
     /// The layout that these contents of `/proc/self/mountinfo` and `/proc/self/cgroup` tell, for root. The controllers
     /// of a version 2 hierarchy are assumed: all that the kernel has, or none where version 1 has them.
     ///
@@ -111,6 +123,7 @@ impl Layout {
             v1: Vec::new(),
             v2: None,
             rootless: false,
+            systemd: None,
         };
         for line in cgroup.lines() {
             let mut fields = line.splitn(3, ':');

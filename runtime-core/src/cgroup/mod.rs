@@ -15,7 +15,9 @@ mod bpf;
 mod cpuset;
 mod create;
 mod detect;
+mod device_transition;
 mod devices;
+mod entry;
 mod error;
 mod files;
 mod freeze;
@@ -27,19 +29,27 @@ mod path;
 mod plan;
 mod remove;
 mod resources;
+mod restore;
 pub mod stats;
+mod stuck;
 mod sys;
+mod systemd;
 #[cfg(test)]
 mod tests;
+mod update;
+mod update_unit;
 pub(crate) mod watch;
 mod write;
 
 use oci_spec::runtime::Spec;
 
+pub(crate) use entry::Entry;
 pub use error::CgroupError;
 pub use handle::Cgroup;
 pub use layout::{Layout, Mode};
 pub use plan::{CgroupPlan, Directory, Version};
+pub use systemd::{Manager, Property, Systemd, Unit, UnitPlan};
+pub(crate) use update::{Asked, InForce, compile as compile_update};
 
 /// Compiles `linux.cgroupsPath` and `linux.resources`. Nothing is read or written.
 ///
@@ -63,7 +73,13 @@ pub fn compile(
 ) -> Result<CgroupPlan, CgroupError> {
     let linux = spec.linux().as_ref();
     let cgroups_path = linux.and_then(|linux| linux.cgroups_path().as_deref());
-    let requested = path::Requested::new(cgroups_path, container_id)?;
+    let (requested, unit) = match &layout.systemd {
+        Some(systemd) => {
+            let (requested, unit) = systemd::requested(spec, container_id, layout, systemd)?;
+            (requested, Some((systemd, unit)))
+        }
+        None => (path::Requested::new(cgroups_path, container_id)?, None),
+    };
     let mut plan = CgroupPlan::new(layout, &requested);
     let resources = linux.and_then(|linux| linux.resources().as_ref());
     if let Some(resources) = resources {
@@ -78,6 +94,9 @@ pub fn compile(
     devices::compile(&mut plan, rules, configured)?;
     // Delegation is not secure in version 1, nor in a hierarchy beside it that the container does not see.
     plan.owner = owner::of(spec).filter(|_| layout.mode() == Mode::V2);
+    if let Some((systemd, unit)) = unit {
+        systemd::compile(&mut plan, spec, systemd, unit)?;
+    }
     Ok(plan)
 }
 

@@ -20,6 +20,15 @@ pub(super) struct Requested {
 }
 
 impl Requested {
+    /// Where systemd puts a unit.
+    pub(super) fn of_unit(path: PathBuf) -> Requested {
+        Requested {
+            inner: path,
+            absolute: true,
+            explicit: true,
+        }
+    }
+
     pub(super) fn new(
         cgroups_path: Option<&Path>,
         container_id: &str,

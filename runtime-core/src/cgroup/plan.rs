@@ -10,6 +10,7 @@ use super::CgroupError;
 use super::bpf::Program;
 use super::layout::{Layout, Mode, Place};
 use super::path::{POINTER, Requested};
+use super::systemd::UnitPlan;
 
 /// The JSON pointer of what asked for something, or the default that did, in words.
 pub(super) type Origin = Cow<'static, str>;
@@ -87,6 +88,9 @@ pub(super) struct Ignored {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CgroupPlan {
+    /// Who makes the directories, when that is systemd.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unit: Option<UnitPlan>,
     pub(super) directories: Vec<Planned>,
     /// Controllers of hierarchies that the caller may not make cgroups in.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -107,6 +111,7 @@ impl CgroupPlan {
     pub(super) fn new(layout: &Layout, requested: &Requested) -> CgroupPlan {
         let mode = layout.mode();
         let mut plan = CgroupPlan {
+            unit: None,
             directories: vec![],
             unwritable: vec![],
             ignored: vec![],
@@ -131,6 +136,44 @@ impl CgroupPlan {
             );
         }
         plan
+    }
+
+    /// The directories of a container that there is, and nothing to write yet.
+    pub(super) fn of(cgroup: &super::Cgroup, layout: &Layout) -> CgroupPlan {
+        let planned = |directory: &Directory| Planned {
+            directory: directory.clone(),
+            optional: false,
+            writes: vec![],
+            devices: None,
+        };
+        let has = |version| {
+            let mut directories = cgroup.directories.iter();
+            directories.any(|directory| directory.version == version)
+        };
+        let mode = match (has(Version::V1), has(Version::V2)) {
+            (true, true) => Mode::Hybrid,
+            (false, true) => Mode::V2,
+            (_, false) => Mode::V1,
+        };
+        let held = |name: &String| {
+            let mut directories = cgroup.directories.iter();
+            directories.any(|directory| directory.controllers.contains(name))
+        };
+        let mut unwritable: Vec<String> = Vec::new();
+        if layout.rootless {
+            unwritable.extend(layout.v1.iter().flat_map(|v1| v1.controllers.clone()));
+            unwritable.extend(layout.v2.iter().flat_map(|v2| v2.controllers.clone()));
+            unwritable.retain(|name| !held(name));
+        }
+        CgroupPlan {
+            unit: None,
+            directories: cgroup.directories.iter().map(planned).collect(),
+            unwritable,
+            ignored: vec![],
+            owner: None,
+            mode,
+            rootless: layout.rootless,
+        }
     }
 
     fn add(
@@ -195,6 +238,11 @@ impl CgroupPlan {
         });
     }
 
+    /// The unit whose cgroup this is, when systemd makes it: around the container's init, which is there before.
+    pub fn unit(&self) -> Option<&UnitPlan> {
+        self.unit.as_ref()
+    }
+
     /// How many `tasks` files the container's init joins: see [`super::Cgroup::task_files`].
     pub fn task_file_count(&self) -> usize {
         self.directories
@@ -213,6 +261,7 @@ impl CgroupPlan {
                 .map(|directory| directory.path.clone())
                 .collect(),
             made_parents: Vec::new(),
+            unit: None,
         }
     }
 
@@ -290,6 +339,12 @@ impl Write {
 
 impl fmt::Display for CgroupPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(unit) = &self.unit {
+            for property in unit.properties() {
+                line(f, property.origin(), format_args!("property {property}"))?;
+            }
+            line(f, POINTER, format_args!("{unit}"))?;
+        }
         for Planned {
             directory,
             writes,
@@ -297,11 +352,13 @@ impl fmt::Display for CgroupPlan {
             ..
         } in &self.directories
         {
-            line(
-                f,
-                POINTER,
-                format_args!("mkdir {}", directory.path.display()),
-            )?;
+            if self.unit.is_none() {
+                line(
+                    f,
+                    POINTER,
+                    format_args!("mkdir {}", directory.path.display()),
+                )?;
+            }
             for write in writes {
                 let file = directory.path.join(write.file.as_ref());
                 line(

@@ -29,6 +29,12 @@ impl Cgroup {
     ///
     /// When processes are in it and do not end in time: they are named.
     pub fn remove(&self) -> Result<(), CgroupError> {
+        // What systemd does not do, because it cannot be reached for one, is done here.
+        if let Some(unit) = &self.unit
+            && let Err(cause) = unit.stop()
+        {
+            tracing::warn!("{cause}");
+        }
         let deadline = Instant::now() + PATIENCE;
         // All are tried, whatever becomes of one.
         let results: Vec<_> = self

@@ -236,6 +236,7 @@ mod tests {
             }],
             existed: Vec::new(),
             made_parents: Vec::new(),
+            unit: None,
         };
         let mut watch = cgroup.watch_memory().unwrap().unwrap();
         assert_eq!(watch.wait(AT_ONCE).unwrap(), Noticed::Nothing);
@@ -258,6 +259,7 @@ mod tests {
             }],
             existed: Vec::new(),
             made_parents: Vec::new(),
+            unit: None,
         };
         assert!(cgroup.watch_memory().unwrap().is_none());
     }

@@ -12,6 +12,7 @@ mod schemata;
 #[cfg(test)]
 mod stand_in;
 mod stats;
+mod update;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,8 +25,9 @@ use crate::plan::Builder;
 
 pub(crate) use group::{Group, Making};
 pub use stats::{BandwidthUsage, IntelRdtStats, L3CacheInfo, MemoryBandwidthInfo};
+pub(crate) use update::{Change, Changed};
 
-const INTEL_RDT: &str = "/linux/intelRdt";
+pub(crate) const INTEL_RDT: &str = "/linux/intelRdt";
 const CLOS_ID: &str = "/linux/intelRdt/closID";
 
 /// Directories at the top of a resctrl file system that are no classes of service.

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
-use runtime_init::{Numbers, Step, Text, TextList};
+use runtime_init::{BindInside, MountAttributes, Numbers, Step, Text, TextList};
 
 use super::options::{self, MS_REC};
 use super::parsed::Parsed;
@@ -115,18 +115,24 @@ fn bind_inside(
         .iter()
         .flat_map(|flags| flags.to_ne_bytes())
         .collect();
-    let step = Step::BindInside {
+    let step = Step::BindInside(BindInside {
         source: Text(&inside.source),
         target: Text(target),
         recursive: inside.recursive,
-        set: attributes.set,
-        clear: attributes.clear,
-        recursive_set: attributes.recursive_set,
-        recursive_clear: attributes.recursive_clear,
+        own: changes(attributes.set, attributes.clear),
+        all: changes(attributes.recursive_set, attributes.recursive_clear),
         propagation: Numbers::new(&propagation),
         mapped: inside.mapped,
-    };
+    });
     plan.step(pointer.to_owned(), &step);
+}
+
+fn changes(set: u64, clear: u64) -> MountAttributes {
+    MountAttributes {
+        set,
+        clear,
+        propagation: 0,
+    }
 }
 
 /// Changes the mount that is there, and with `bind` not given its file system, too.
@@ -158,26 +164,27 @@ pub(super) fn remount(
         plan.step(pointer.to_owned(), &step);
     }
     let attributes = parsed.bind_attributes(process::in_user_namespace(plan)?);
-    let mut change = |(set, clear), propagation: u32, recursive| {
-        if (set, clear, propagation) != (0, 0, 0) {
+    let mut change = |attributes: MountAttributes, recursive| {
+        if attributes != MountAttributes::default() {
             let step = Step::SetMountAttributes {
                 target: Text(target),
-                set,
-                clear,
-                propagation: propagation & !MS_REC,
+                attributes,
                 recursive,
             };
             plan.step(pointer.to_owned(), &step);
         }
     };
     change(
-        (attributes.recursive_set, attributes.recursive_clear),
-        0,
+        changes(attributes.recursive_set, attributes.recursive_clear),
         true,
     );
-    change((attributes.set, attributes.clear), 0, false);
+    change(changes(attributes.set, attributes.clear), false);
     for &flags in &parsed.propagation {
-        change((0, 0), flags, flags & MS_REC != 0);
+        let propagation = MountAttributes {
+            propagation: flags & !MS_REC,
+            ..MountAttributes::default()
+        };
+        change(propagation, flags & MS_REC != 0);
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 use std::ffi::CString;
 use std::path::Path;
 
-use runtime_init::{Step, Text, TextList};
+use runtime_init::{MountAttributes, NewMount, Step, Text, TextList};
 
 use super::options;
 use super::parsed::Parsed;
@@ -114,9 +114,10 @@ fn mount_v1(
     if parsed.attributes.set & options::RDONLY != 0 {
         let step = Step::SetMountAttributes {
             target: Text(target),
-            set: options::RDONLY,
-            clear: 0,
-            propagation: 0,
+            attributes: MountAttributes {
+                set: options::RDONLY,
+                ..MountAttributes::default()
+            },
             recursive: false,
         };
         plan.step(pointer.to_owned(), &step);
@@ -158,16 +159,19 @@ fn new(
         .map(|option| c_string(pointer, *option))
         .collect::<Result<_>>()?;
     let data = text_list(data.iter().map(CString::as_c_str));
-    let step = Step::MountNew {
+    let step = Step::MountNew(NewMount {
         fstype: Text(fstype),
         options: TextList::new(&data),
-        attributes: parsed.attributes() | RESTRICTED,
-        propagation: parsed.propagation(),
+        attributes: MountAttributes {
+            set: parsed.attributes() | RESTRICTED,
+            propagation: parsed.propagation(),
+            ..MountAttributes::default()
+        },
         target: Text(target),
         strict: false,
         keep_mode: false,
         copy_up: false,
-    };
+    });
     plan.step(pointer.to_owned(), &step);
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod bind;
 mod cgroup;
 mod data;
+mod describe;
 pub(crate) mod id_map;
 mod label;
 mod new;
@@ -15,6 +16,7 @@ use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 
+pub(crate) use self::describe::describe;
 pub(crate) use self::label::has_label;
 pub(crate) use self::new::remedy;
 use self::parsed::{Kind, Parsed};

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 
 use oci_spec::runtime::Mount;
-use runtime_init::{Step, Text, TextList};
+use runtime_init::{DataMount, MountAttributes, NewMount, Step, Text, TextList};
 
 use super::parsed::Parsed;
 use super::{data, label, options};
@@ -66,7 +66,7 @@ pub(super) fn new(
 
 /// Why the kernel refused a new file system, where its errno says too little.
 pub(crate) fn remedy(step: &Step<'_>, errno: i32) -> Option<&'static str> {
-    let (Step::MountNew { fstype, .. }, libc::EPERM) = (step, errno) else {
+    let (Step::MountNew(NewMount { fstype, .. }), libc::EPERM) = (step, errno) else {
         return None;
     };
     // user_namespaces(7), mount_namespaces(7); fs/namespace.c, mount_too_revealing.
@@ -137,16 +137,15 @@ impl New {
             .iter()
             .any(|option| option.as_bytes().starts_with(b"mode="));
         let list = text_list(options.iter().map(CString::as_c_str));
-        let step = Step::MountNew {
+        let step = Step::MountNew(NewMount {
             fstype: Text(&self.fstype),
             options: TextList::new(&list),
-            attributes: self.attributes,
-            propagation: parsed.propagation(),
+            attributes: self.attributes(parsed),
             target: Text(target),
             strict: matches!(parsed.fstype.as_str(), "proc" | "sysfs"),
             keep_mode: is_tmpfs && !has_mode,
             copy_up: parsed.copy_up,
-        };
+        });
         plan.step(pointer.to_owned(), &step);
         Ok(())
     }
@@ -177,16 +176,23 @@ impl New {
             .fold(0, |flags, (_, bit)| flags | bit);
         let read_only = if self.read_only { MS_RDONLY } else { 0 };
         let data = c_string(&format!("{pointer}/options"), data)?;
-        let step = Step::MountByData {
+        let step = Step::MountByData(DataMount {
             fstype: Text(&self.fstype),
             source: Text(&self.source),
             flags: flags | read_only,
             data: Text(&data),
-            attributes: self.attributes,
-            propagation: parsed.propagation(),
+            attributes: self.attributes(parsed),
             target: Text(target),
-        };
+        });
         plan.step(pointer.to_owned(), &step);
         Ok(())
+    }
+
+    fn attributes(&self, parsed: &Parsed) -> MountAttributes {
+        MountAttributes {
+            set: self.attributes,
+            clear: 0,
+            propagation: parsed.propagation(),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::Root;
-use runtime_init::{Slot, Step, Text};
+use runtime_init::{MountAttributes, Slot, Step, Text};
 
 use super::options::{self, Effect, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE};
 use crate::error::{Error, Result};
@@ -245,9 +245,10 @@ pub(crate) fn finish(plan: &mut Builder<'_>) -> Result<()> {
     for (origin, target) in std::mem::take(&mut plan.read_only_later) {
         let step = Step::SetMountAttributes {
             target: Text(&target),
-            set: options::RDONLY,
-            clear: 0,
-            propagation: 0,
+            attributes: MountAttributes {
+                set: options::RDONLY,
+                ..MountAttributes::default()
+            },
             recursive: false,
         };
         plan.step(origin, &step);
@@ -279,9 +280,11 @@ fn set_last_propagation(plan: &mut Builder<'_>, which: impl Fn(u32) -> bool) -> 
 fn set_attributes(set: u64, propagation: u32) -> Step<'static> {
     Step::SetMountAttributes {
         target: Text(c"/"),
-        set,
-        clear: 0,
-        propagation: propagation & !MS_REC,
+        attributes: MountAttributes {
+            set,
+            clear: 0,
+            propagation: propagation & !MS_REC,
+        },
         recursive: propagation & MS_REC != 0,
     }
 }

@@ -9,6 +9,7 @@ use runtime_init::{Rendezvous, Slot, Step};
 use serde::Serialize;
 
 use super::{Origin, Plan, Source};
+use crate::builder::CgroupDriver;
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::HostFacts;
 use crate::mounts::id_map::IdMap;
@@ -21,6 +22,8 @@ pub struct Options {
     pub id: String,
     /// The bundle, to which relative paths of the configuration are relative.
     pub bundle: PathBuf,
+    /// Who makes the cgroup.
+    pub cgroup_driver: CgroupDriver,
     /// Move the root over `/` instead of pivoting into it.
     pub no_pivot: bool,
     /// Keep the caller's session keyring.
@@ -38,6 +41,7 @@ impl Default for Options {
         Options {
             id: "container".to_owned(),
             bundle: PathBuf::new(),
+            cgroup_driver: CgroupDriver::default(),
             no_pivot: false,
             no_new_keyring: false,
             start_at_once: false,

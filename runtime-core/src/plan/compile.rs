@@ -4,6 +4,7 @@ use oci_spec::runtime::{Process, Spec};
 use runtime_init::{Rendezvous, Step};
 
 use super::{Builder, Options, Origin, Plan, confinement};
+use crate::cgroup::Entry;
 use crate::error::{Error, Result};
 use crate::facts::HostFacts;
 use crate::namespaces::NEWUSER;
@@ -78,7 +79,7 @@ pub(crate) fn tenant(
     process: &Process,
     facts: &HostFacts,
     options: &Options,
-    cgroup: usize,
+    cgroup: Entry,
     namespaces: u32,
 ) -> Result<Plan> {
     let mut builder = Builder::new(spec, facts, options);
@@ -100,7 +101,7 @@ pub(crate) fn hook(
     hook: &hooks::Hook,
     facts: &HostFacts,
     options: &Options,
-    cgroup: usize,
+    cgroup: Entry,
     namespaces: u32,
 ) -> Result<Plan> {
     let mut builder = Builder::new(spec, facts, options);

@@ -1,22 +1,36 @@
 //! Steps of the plan for what has a module of its own: the cgroup and the seccomp filter.
 
-use runtime_init::{Bytes, SECCOMP_NEW_LISTENER, Step};
+use runtime_init::{Bytes, Rendezvous, SECCOMP_NEW_LISTENER, Step};
 
 use super::{Builder, Origin, Source, pointer};
+use crate::cgroup::{self, Entry};
 use crate::error::{Error, Result};
-use crate::{cgroup, seccomp};
+use crate::seccomp;
 
-/// Puts the container into a cgroup. Into one of version 2 the init is born; those of version 1 it joins itself.
+/// Puts the container into a cgroup. Into one of version 2 the init is born; those of version 1 it joins itself. That of a
+/// systemd unit is made around it.
 pub(super) fn join_cgroup(plan: &mut Builder<'_>) -> Result<()> {
     let cgroup = cgroup::compile(plan.spec, &plan.options.id, &plan.facts.cgroups)
         .map_err(|error| Error::config(error.pointer(), error.to_string()))?;
-    let hierarchies = cgroup.task_file_count();
+    let entry = match cgroup.unit() {
+        Some(_) => Entry::Moved,
+        None => Entry::Itself {
+            hierarchies: cgroup.task_file_count(),
+        },
+    };
     plan.plan.cgroup = Some(cgroup);
-    join_existing_cgroup(plan, hierarchies)
+    join_existing_cgroup(plan, entry)
 }
 
-/// Puts a process into the cgroup of a container, which has this many version 1 hierarchies.
-pub(super) fn join_existing_cgroup(plan: &mut Builder<'_>, hierarchies: usize) -> Result<()> {
+/// Puts a process into the cgroup of a container.
+pub(super) fn join_existing_cgroup(plan: &mut Builder<'_>, entry: Entry) -> Result<()> {
+    let hierarchies = match entry {
+        Entry::Itself { hierarchies } => hierarchies,
+        Entry::Moved => {
+            plan.step(origin(plan), &Step::Wait(Rendezvous::Cgroup));
+            return Ok(());
+        }
+    };
     let mut first = None;
     for hierarchy in 0..hierarchies {
         let slot = plan.slot(origin(plan), Source::CgroupTasks { hierarchy })?;

@@ -1,64 +1,17 @@
 //! A step in words, for plans in text and for errors.
 
-use runtime_init::{Slot, Step, Text, TextList};
+use runtime_init::{Console, Slot, Step, Text, TextList};
 
-use super::{Attributes, Plan, Source};
-use crate::mounts::options::{MS_REC, attribute_names, propagation_name};
-use crate::{apparmor, io_priority, memory_policy, namespaces, number_list, scheduler, selinux};
+use super::{Plan, Source};
+use crate::{
+    apparmor, io_priority, memory_policy, mounts, namespaces, number_list, scheduler, selinux,
+};
 
 /// What the step does, on what.
 pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
     match step {
         Step::MountTree { tree, target } => {
             format!("bind {} → {}", slot(plan, *tree), text(target))
-        }
-        Step::BindInside { source, target, .. } => {
-            format!(
-                "bind {} of the root → {}{}",
-                text(source),
-                text(target),
-                mount_changes(step)
-            )
-        }
-        Step::MountByData {
-            fstype,
-            source,
-            data,
-            target,
-            ..
-        } => format!(
-            "mount {} {} → {} ({}){}",
-            text(fstype),
-            text(source),
-            text(target),
-            text(data),
-            mount_changes(step)
-        ),
-        Step::Reconfigure { target, options } => {
-            format!("reconfigure {} ({})", text(target), list(options))
-        }
-        Step::LabelFile { path, label } => format!("label {} {}", text(path), text(label)),
-        Step::MountNew {
-            fstype,
-            target,
-            options,
-            ..
-        } => {
-            format!(
-                "mount {} → {} ({}){}",
-                text(fstype),
-                text(target),
-                list(options),
-                mount_changes(step)
-            )
-        }
-        Step::OpenRoot { path } => format!("use {} as root, unmounted", text(path)),
-        Step::AttachRoot { path, .. } => format!("mount root {}", text(path)),
-        Step::SetMountAttributes { target, .. } => {
-            format!("change mount {}{}", text(target), mount_changes(step))
-        }
-        Step::SetRootPropagation { flags } => {
-            format!("make the mounts of the host {}", propagation_name(*flags))
         }
         Step::JoinNamespaces {
             slot: number,
@@ -74,15 +27,14 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
             format!("make directory {} (mode {mode:04o})", text(path))
         }
         Step::Symlink { path, target, .. } => format!("link {} → {}", text(path), text(target)),
-        Step::MakeDevice {
-            path, mode, device, ..
-        } => {
-            let (major, minor) = (rustix::fs::major(*device), rustix::fs::minor(*device));
-            format!("make device {} ({mode:06o} {major}:{minor})", text(path))
+        Step::MakeDevice(node) => {
+            let (major, minor) = (
+                rustix::fs::major(node.device),
+                rustix::fs::minor(node.device),
+            );
+            let (path, mode) = (text(&node.path), node.mode);
+            format!("make device {path} ({mode:06o} {major}:{minor})")
         }
-        Step::Detach { path } => format!("detach the host's {}", text(path)),
-        Step::Mask { path, .. } => format!("mask {}", text(path)),
-        Step::MakeReadonly { path } => format!("make {} read-only", text(path)),
         Step::WriteProc { path, value } => {
             let label = apparmor::describe(path.0, value.0);
             label
@@ -93,7 +45,9 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
         Step::SetHostname { name } => format!("set hostname {:?}", text(name)),
         Step::SetDomainname { name } => format!("set domainname {:?}", text(name)),
         Step::NewKeyring { name, .. } => format!("make session keyring {}", text(name)),
-        Step::OpenConsole { columns, rows, .. } => format!("open a terminal ({columns}×{rows})"),
+        Step::OpenConsole(Console { columns, rows, .. }) => {
+            format!("open a terminal ({columns}×{rows})")
+        }
         Step::ChangeDirectory { path } => format!("change directory to {}", text(path)),
         Step::SetUser { uid, gid, .. } => format!("become user {uid}, group {gid}"),
         Step::SetLimit {
@@ -132,7 +86,7 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
         }
         Step::Wait(rendezvous) => format!("wait for the runtime: {rendezvous:?}"),
         Step::ChownStdio { uid } => format!("give the standard streams to user {uid}"),
-        plain => sentence(plain),
+        other => mounts::describe(other).unwrap_or_else(|| sentence(other)),
     }
 }
 
@@ -159,81 +113,7 @@ fn sentence(step: &Step<'_>) -> String {
     name.to_owned()
 }
 
-/// The attributes and the propagation that a mount gets, each with a comma before it.
-fn mount_changes(step: &Step<'_>) -> String {
-    let (attributes, propagation, extra) = match *step {
-        Step::BindInside {
-            set,
-            clear,
-            recursive_set,
-            recursive_clear,
-            propagation,
-            mapped,
-            ..
-        } => {
-            let attributes = Attributes {
-                set,
-                clear,
-                recursive_set,
-                recursive_clear,
-            };
-            let propagation = propagation.iter().collect();
-            (attributes, propagation, if mapped { ", idmap" } else { "" })
-        }
-        Step::MountNew {
-            attributes: set,
-            propagation,
-            copy_up,
-            ..
-        } => {
-            let extra = if copy_up { ", tmpcopyup" } else { "" };
-            (attributes_of(set, 0, false), vec![propagation], extra)
-        }
-        Step::MountByData {
-            attributes: set,
-            propagation,
-            ..
-        } => (attributes_of(set, 0, false), vec![propagation], ""),
-        Step::SetMountAttributes {
-            set,
-            clear,
-            propagation,
-            recursive,
-            ..
-        } => {
-            let rec = if recursive && propagation != 0 {
-                MS_REC
-            } else {
-                0
-            };
-            let attributes = attributes_of(set, clear, recursive);
-            (attributes, vec![propagation | rec], "")
-        }
-        _ => return String::new(),
-    };
-    let propagation = propagation
-        .into_iter()
-        .filter(|&flags| flags != 0)
-        .map(propagation_name);
-    let names = attribute_names(&attributes).into_iter();
-    let names = names.chain(propagation.map(str::to_owned));
-    names.map(|name| format!(", {name}")).collect::<String>() + extra
-}
-
-fn attributes_of(set: u64, clear: u64, recursive: bool) -> Attributes {
-    let none = Attributes::default();
-    if recursive {
-        Attributes {
-            recursive_set: set,
-            recursive_clear: clear,
-            ..none
-        }
-    } else {
-        Attributes { set, clear, ..none }
-    }
-}
-
-fn list(options: &TextList<'_>) -> String {
+pub(crate) fn list(options: &TextList<'_>) -> String {
     let options: Vec<_> = options
         .iter()
         .map(|option| option.to_string_lossy())
@@ -241,7 +121,7 @@ fn list(options: &TextList<'_>) -> String {
     options.join(",")
 }
 
-fn text(text: &Text<'_>) -> String {
+pub(crate) fn text(text: &Text<'_>) -> String {
     text.0.to_string_lossy().into_owned()
 }
 

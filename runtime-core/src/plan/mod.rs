@@ -23,7 +23,7 @@ pub use builder::Options;
 pub(crate) use builder::{Builder, c_string, text_list};
 pub use compile::{compile, compile_with};
 pub(crate) use compile::{hook, tenant};
-pub(crate) use describe::describe;
+pub(crate) use describe::{describe, list, text};
 pub use source::{Attributes, Source};
 
 use crate::cgroup::CgroupPlan;

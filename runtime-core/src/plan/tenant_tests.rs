@@ -5,6 +5,7 @@ use runtime_init::Step;
 use serde_json::{Value, json};
 
 use super::{HostFacts, Options, Plan, tenant};
+use crate::cgroup::Entry;
 use crate::error::Result;
 use crate::namespaces::{NEWNS, NEWPID, NEWUSER};
 
@@ -16,7 +17,15 @@ fn plan(change: Value, facts: &HostFacts, options: &Options) -> Result<Plan> {
     let spec = json!({"ociVersion": "1.3.0", "linux": {}});
     let spec: Spec = serde_json::from_value(spec).unwrap();
     let process: Process = serde_json::from_value(process).unwrap();
-    tenant(&spec, &process, facts, options, 0, NEWUSER | NEWPID | NEWNS)
+    let entry = Entry::Itself { hierarchies: 0 };
+    tenant(
+        &spec,
+        &process,
+        facts,
+        options,
+        entry,
+        NEWUSER | NEWPID | NEWNS,
+    )
 }
 
 /// The number of the step that begins like this.

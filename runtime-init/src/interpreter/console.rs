@@ -1,6 +1,6 @@
 //! The container's terminal, and the owner of its standard streams.
 
-use runtime_init::{Fault, Operation};
+use runtime_init::{Console, Fault, Operation};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, OFlags, Uid, fchown, fstat, fstatfs};
 use rustix::io::Errno;
@@ -13,13 +13,6 @@ use crate::{During, Outcome, mounts, root, sys};
 /// The statfs(2) type of devpts.
 const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
 
-pub(crate) struct Console {
-    pub(crate) uid: u32,
-    pub(crate) columns: u16,
-    pub(crate) rows: u16,
-    pub(crate) mount: bool,
-}
-
 /// Opens a pty of the container's devpts and makes its slave the controlling terminal. The slave is reached from the
 /// master by ioctl and mounted by descriptor: no name under the image's /dev decides what becomes the console
 /// (CVE-2025-52565).
@@ -27,7 +20,7 @@ pub(crate) fn open(
     root: BorrowedFd<'_>,
     control: &Control,
     step: u32,
-    console: Console,
+    console: &Console,
 ) -> Outcome {
     let master = open_master(root)?;
     unlockpt(&master).during(Operation::OpenPty)?;

@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use runtime_init::Operation;
+use runtime_init::{Node, Operation};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, Uid, chownat, mknodat, statat, symlinkat, unlinkat,
@@ -12,51 +12,38 @@ use rustix::io::Errno;
 use crate::control::fault;
 use crate::{During, Outcome, root};
 
-/// A device node to make.
-pub(crate) struct Node {
-    pub(crate) mode: u32,
-    pub(crate) device: u64,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
+pub(crate) fn make(root: BorrowedFd<'_>, node: &Node<'_>) -> Outcome {
+    let (parent, name) = root::open_parent(root, node.path.0)?;
+    let kind = FileType::from_raw_mode(node.mode);
+    let permissions = Mode::from_raw_mode(node.mode & 0o7777);
+    match mknodat(parent.as_fd(), name, kind, permissions, node.device) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => return check(parent.as_fd(), name, node),
+        Err(errno) => return Err(fault(Operation::Whole, errno)),
+    }
+    if (node.uid, node.gid) == (0, 0) {
+        return Ok(());
+    }
+    let (uid, gid) = (Uid::from_raw(node.uid), Gid::from_raw(node.gid));
+    chownat(
+        parent.as_fd(),
+        name,
+        Some(uid),
+        Some(gid),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )
+    .during(Operation::ChangeOwner)
 }
 
-impl Node {
-    pub(crate) fn make(&self, root: BorrowedFd<'_>, path: &CStr) -> Outcome {
-        let (parent, name) = root::open_parent(root, path)?;
-        let kind = FileType::from_raw_mode(self.mode);
-        let permissions = Mode::from_raw_mode(self.mode & 0o7777);
-        match mknodat(parent.as_fd(), name, kind, permissions, self.device) {
-            Ok(()) => {}
-            Err(Errno::EXIST) => return self.check(parent.as_fd(), name),
-            Err(errno) => return Err(fault(Operation::Whole, errno)),
-        }
-        if (self.uid, self.gid) == (0, 0) {
-            return Ok(());
-        }
-        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
-        chownat(
-            parent.as_fd(),
-            name,
-            Some(uid),
-            Some(gid),
-            AtFlags::SYMLINK_NOFOLLOW,
-        )
-        .during(Operation::ChangeOwner)
-    }
-
-    /// A node that is there already has to be the one that was asked for (config-linux.md, "Devices").
-    fn check(&self, parent: BorrowedFd<'_>, name: &CStr) -> Outcome {
-        let found =
-            statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).during(Operation::CheckTarget)?;
-        let same_kind =
-            FileType::from_raw_mode(found.st_mode) == FileType::from_raw_mode(self.mode);
-        let same_device =
-            FileType::from_raw_mode(self.mode).is_fifo() || found.st_rdev == self.device;
-        if same_kind && same_device {
-            Ok(())
-        } else {
-            Err(fault(Operation::CheckTarget, Errno::EXIST))
-        }
+/// A node that is there already has to be the one that was asked for (config-linux.md, "Devices").
+fn check(parent: BorrowedFd<'_>, name: &CStr, node: &Node<'_>) -> Outcome {
+    let found = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).during(Operation::CheckTarget)?;
+    let same_kind = FileType::from_raw_mode(found.st_mode) == FileType::from_raw_mode(node.mode);
+    let same_device = FileType::from_raw_mode(node.mode).is_fifo() || found.st_rdev == node.device;
+    if same_kind && same_device {
+        Ok(())
+    } else {
+        Err(fault(Operation::CheckTarget, Errno::EXIST))
     }
 }
 

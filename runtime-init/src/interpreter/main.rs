@@ -10,6 +10,7 @@ mod console;
 mod control;
 mod copy_up;
 mod devices;
+mod filesystems;
 mod mounts;
 mod process;
 mod root;
@@ -109,10 +110,7 @@ impl Interpreter {
             Step::Undumpable => sys::set_dumpable(false).during(Whole),
             Step::NewSession => rustix::process::setsid().map(drop).during(Whole),
             Step::SetCpuAffinity { cpus } => sys::set_cpu_affinity(cpus.0).during(Whole),
-            Step::ResetCpuAffinity => {
-                sys::reset_cpu_affinity();
-                Ok(())
-            }
+            Step::ResetCpuAffinity => process::reset_cpu_affinity(),
             Step::NewKeyring { name, permissions } => {
                 sys::new_keyring(name.0, permissions).during(Whole)
             }
@@ -122,85 +120,19 @@ impl Interpreter {
             Step::AttachRoot { tree, path } => self.attach_root(tree, path.0),
             Step::OpenRoot { path } => self.use_root(path.0),
             Step::UseCurrentRoot => self.use_root(c"/"),
-            Step::MountTree { tree, target } => {
-                let tree = self.tree(index, tree)?;
-                mounts::mount_tree(self.root()?, tree, target.0)
-            }
-            Step::BindInside {
-                source,
-                target,
-                recursive,
-                set,
-                clear,
-                recursive_set,
-                recursive_clear,
-                propagation,
-                mapped,
-            } => bind::Inside {
-                source: source.0,
-                recursive,
-                attributes: [(set, clear), (recursive_set, recursive_clear)],
-                propagation,
-                waiting: mapped.then_some((&self.control, index)),
-            }
-            .bind(self.root()?, target.0),
-            Step::MountNew {
-                fstype,
-                options,
-                attributes,
-                propagation,
-                target,
-                strict,
-                keep_mode,
-                copy_up,
-            } => mounts::NewMount {
-                fstype: fstype.0,
-                options,
-                attributes,
-                propagation,
-                strict,
-                keep_mode,
-                copy_up,
-            }
-            .mount(self.root()?, target.0),
-            Step::MountByData {
-                fstype,
-                source,
-                flags,
-                data,
-                attributes,
-                propagation,
-                target,
-            } => mounts::ByData {
-                fstype: fstype.0,
-                source: source.0,
-                flags,
-                data: data.0,
-                attributes: sys::MountAttributes {
-                    set: attributes,
-                    clear: 0,
-                    propagation,
-                },
-            }
-            .mount(self.root()?, target.0),
+            Step::MountTree { tree, target } => self.mount_tree(index, tree, target.0),
+            Step::BindInside(bind) => bind::inside(self.root()?, &self.control, index, &bind),
+            Step::MountNew(new) => filesystems::mount_new(self.root()?, &new),
+            Step::MountByData(new) => filesystems::mount_by_data(self.root()?, &new),
             Step::Reconfigure { target, options } => {
-                mounts::reconfigure(self.root()?, target.0, options)
+                filesystems::reconfigure(self.root()?, target.0, options)
             }
             Step::LabelFile { path, label } => mounts::label(self.root()?, path.0, label.0),
             Step::SetMountAttributes {
                 target,
-                set,
-                clear,
-                propagation,
+                attributes,
                 recursive,
-            } => {
-                let attributes = sys::MountAttributes {
-                    set,
-                    clear,
-                    propagation,
-                };
-                mounts::set_attributes(self.root()?, target.0, attributes, recursive)
-            }
+            } => mounts::set_attributes(self.root()?, target.0, &attributes, recursive),
             Step::MakeDirectory { path, mode } => {
                 root::make_directory(self.root()?, path.0, mode).map(drop)
             }
@@ -209,65 +141,27 @@ impl Interpreter {
                 target,
                 replace,
             } => devices::symlink(self.root()?, path.0, target.0, replace),
-            Step::MakeDevice {
-                path,
-                mode,
-                device,
-                uid,
-                gid,
-            } => {
-                let node = devices::Node {
-                    mode,
-                    device,
-                    uid,
-                    gid,
-                };
-                node.make(self.root()?, path.0)
+            Step::MakeDevice(node) => devices::make(self.root()?, &node),
+            Step::OpenConsole(console) => {
+                console::open(self.root()?, &self.control, index, &console)
             }
-            Step::OpenConsole {
-                uid,
-                columns,
-                rows,
-                mount,
-            } => console::open(
-                self.root()?,
-                &self.control,
-                index,
-                console::Console {
-                    uid,
-                    columns,
-                    rows,
-                    mount,
-                },
-            ),
             Step::ChownStdio { uid } => console::chown_stdio(uid),
             Step::PivotRoot => mounts::pivot_root(self.root()?),
             Step::Detach { path } => mounts::detach(path.0),
             Step::MoveRoot => mounts::move_root(self.root()?),
             Step::Chroot => mounts::chroot(self.root()?),
-            Step::Mask { path, null } => {
-                let (root, null) = (self.root.as_ref(), self.slot(null));
-                let root = root.ok_or(NO_ROOT)?.as_fd();
-                self.masks.mask(root, path.0, null)
-            }
+            Step::Mask { path, null } => self.mask(path.0, null),
             Step::MakeReadonly { path } => mounts::make_readonly(self.root()?, path.0),
             Step::BringLoopbackUp => sys::bring_loopback_up().during(Whole),
             Step::SetPersonality { domain } => sys::set_personality(domain).during(Whole),
-            Step::SetHostname { name } => {
-                rustix::system::sethostname(name.0.to_bytes()).during(Whole)
-            }
-            Step::SetDomainname { name } => {
-                rustix::system::setdomainname(name.0.to_bytes()).during(Whole)
-            }
+            Step::SetHostname { name } => process::set_hostname(name.0),
+            Step::SetDomainname { name } => process::set_domainname(name.0),
             Step::SetScheduler(scheduling) => sys::set_scheduler(&scheduling).during(Whole),
             Step::SetIoPriority { value } => sys::set_io_priority(value).during(Whole),
             Step::SetMemoryPolicy { mode, nodes } => {
                 sys::set_memory_policy(mode, nodes.0).during(Whole)
             }
-            Step::SetUmask { mask } => {
-                rustix::process::umask(rustix::fs::Mode::from_bits_truncate(mask));
-                Ok(())
-            }
+            Step::SetUmask { mask } => process::set_umask(mask),
             Step::LimitBoundingSet { keep, last } => process::limit_bounding_set(keep, last),
             Step::SetLimit {
                 resource,
@@ -314,6 +208,17 @@ impl Interpreter {
             rustix::io::write(tasks, b"0").during(Operation::Write)?;
         }
         Ok(())
+    }
+
+    fn mount_tree(&mut self, index: u32, tree: Slot, target: &core::ffi::CStr) -> Outcome {
+        let tree = self.tree(index, tree)?;
+        mounts::mount_tree(self.root()?, tree, target)
+    }
+
+    fn mask(&mut self, path: &core::ffi::CStr, null: Slot) -> Outcome {
+        let (root, null) = (self.root.as_ref(), self.slot(null));
+        let root = root.ok_or(NO_ROOT)?.as_fd();
+        self.masks.mask(root, path, null)
     }
 
     fn fork(&mut self, index: u32) -> Outcome {

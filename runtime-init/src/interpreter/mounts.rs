@@ -2,23 +2,19 @@
 
 use core::ffi::CStr;
 
-use runtime_init::{Fault, Operation, TextList};
+use runtime_init::{Fault, MountAttributes, Operation};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, XattrFlags, fstat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountFlags, MountPropagationFlags,
-    MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_reconfigure,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick, mount, mount_change,
-    move_mount, open_tree, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
+    mount_change, move_mount, open_tree, unmount,
 };
 
 use crate::control::fault;
 use crate::root::{self, Kind};
-use crate::{During, Interpreter, Outcome, copy_up, sys};
-
-/// The longest name of a file system's option.
-const OPTION_NAME_MAX: usize = 256;
+use crate::{During, Interpreter, Outcome, sys};
 
 pub(crate) fn set_root_propagation(flags: u32) -> Outcome {
     mount_change(c"/", MountPropagationFlags::from_bits_retain(flags)).during(Operation::Whole)
@@ -76,133 +72,6 @@ pub(crate) fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Outcome {
     move_mount(mount, c"", target, c"", flags).during(Operation::AttachMount)
 }
 
-/// A file system that is mounted anew.
-pub(crate) struct NewMount {
-    pub(crate) fstype: &'static CStr,
-    pub(crate) options: TextList<'static>,
-    pub(crate) attributes: u64,
-    pub(crate) propagation: u32,
-    pub(crate) strict: bool,
-    pub(crate) keep_mode: bool,
-    pub(crate) copy_up: bool,
-}
-
-impl NewMount {
-    pub(crate) fn mount(&self, root: BorrowedFd<'_>, target: &CStr) -> Outcome {
-        // A directory that is made for the mount has no mode to keep.
-        let keep_mode = self.keep_mode && root::open(root, target).is_ok();
-        let target = self.open_target(root, target)?;
-        let filesystem =
-            fsopen(self.fstype, FsOpenFlags::FSOPEN_CLOEXEC).during(Operation::OpenFilesystem)?;
-        for option in self.options.iter() {
-            configure(filesystem.as_fd(), option).during(Operation::Configure)?;
-        }
-        if keep_mode {
-            let mode = fstat(&target).during(Operation::CheckTarget)?.st_mode;
-            let mode = OctalMode::new(mode);
-            fsconfig_set_string(&filesystem, c"mode", mode.text()).during(Operation::Configure)?;
-        }
-        fsconfig_create(&filesystem).during(Operation::CreateFilesystem)?;
-        let attributes = MountAttrFlags::from_bits_retain(self.attributes as u32);
-        let mount = fsmount(&filesystem, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-            .during(Operation::MakeMount)?;
-        if self.propagation != 0 {
-            let propagation = sys::MountAttributes {
-                propagation: self.propagation,
-                ..sys::MountAttributes::default()
-            };
-            sys::mount_setattr(mount.as_fd(), &propagation, false)
-                .during(Operation::SetAttributes)?;
-        }
-        if self.copy_up {
-            let sets_owner = |option: &CStr| {
-                let option = option.to_bytes();
-                option.starts_with(b"uid=") || option.starts_with(b"gid=")
-            };
-            let keep_owner = !self.options.iter().any(sets_owner);
-            copy_up::copy(target.as_fd(), mount.as_fd(), keep_owner)?;
-        }
-        attach(mount.as_fd(), target.as_fd())
-    }
-
-    fn open_target(&self, root: BorrowedFd<'_>, target: &CStr) -> Result<OwnedFd, Fault> {
-        if !self.strict {
-            return open_target(root, target, Kind::Directory);
-        }
-        match root::open_strict(root, target) {
-            Ok(target) => {
-                let kind =
-                    FileType::from_raw_mode(fstat(&target).during(Operation::CheckTarget)?.st_mode);
-                let wrong = fault(Operation::CheckTarget, Errno::NOTDIR);
-                if kind.is_dir() {
-                    Ok(target)
-                } else {
-                    Err(wrong)
-                }
-            }
-            Err(Errno::NOENT) => {
-                root::make_directory(root, target, 0o755)?;
-                root::open_strict(root, target).during(Operation::CheckTarget)
-            }
-            Err(errno) => Err(fault(Operation::CheckTarget, errno)),
-        }
-    }
-}
-
-/// Sets `key=value` or `flag`.
-fn configure(filesystem: BorrowedFd<'_>, option: &CStr) -> Result<(), Errno> {
-    let bytes = option.to_bytes_with_nul();
-    let Some(equals) = bytes.iter().position(|&byte| byte == b'=') else {
-        return fsconfig_set_flag(filesystem, option);
-    };
-    let mut name = [0u8; OPTION_NAME_MAX];
-    for (to, from) in name.iter_mut().zip(bytes.iter().take(equals)) {
-        *to = *from;
-    }
-    let name = CStr::from_bytes_until_nul(&name).map_err(|_| Errno::NAMETOOLONG)?;
-    let value = bytes.get(equals.wrapping_add(1)..).unwrap_or_default();
-    let value = CStr::from_bytes_with_nul(value).map_err(|_| Errno::INVAL)?;
-    fsconfig_set_string(filesystem, name, value)
-}
-
-/// A file system that is mounted by mount(2).
-pub(crate) struct ByData {
-    pub(crate) fstype: &'static CStr,
-    pub(crate) source: &'static CStr,
-    pub(crate) flags: u32,
-    pub(crate) data: &'static CStr,
-    pub(crate) attributes: sys::MountAttributes,
-}
-
-impl ByData {
-    /// mount(2) knows no descriptors, but the working directory is one.
-    pub(crate) fn mount(&self, root: BorrowedFd<'_>, path: &CStr) -> Outcome {
-        let target = open_target(root, path, Kind::Directory)?;
-        rustix::process::fchdir(&target).during(Operation::ChangeDirectory)?;
-        let flags = MountFlags::from_bits_retain(self.flags);
-        let mounted = mount(self.source, c".", self.fstype, flags, Some(self.data));
-        rustix::process::chdir(c"/").during(Operation::ChangeDirectory)?;
-        mounted.during(Operation::MakeMount)?;
-        let mount = root::open(root, path).during(Operation::Resolve)?;
-        sys::mount_setattr(mount.as_fd(), &self.attributes, false).during(Operation::SetAttributes)
-    }
-}
-
-/// Changes the options of the file system that is mounted there.
-pub(crate) fn reconfigure(
-    root: BorrowedFd<'_>,
-    path: &CStr,
-    options: TextList<'static>,
-) -> Outcome {
-    let target = root::open(root, path).during(Operation::Resolve)?;
-    let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
-    let filesystem = fspick(&target, c"", flags).during(Operation::OpenFilesystem)?;
-    for option in options.iter() {
-        configure(filesystem.as_fd(), option).during(Operation::Configure)?;
-    }
-    fsconfig_reconfigure(&filesystem).during(Operation::CreateFilesystem)
-}
-
 /// Sets the SELinux label of a directory.
 pub(crate) fn label(root: BorrowedFd<'_>, path: &CStr, label: &CStr) -> Outcome {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
@@ -212,28 +81,14 @@ pub(crate) fn label(root: BorrowedFd<'_>, path: &CStr, label: &CStr) -> Outcome 
         .during(Operation::Write)
 }
 
-/// Permission bits in octal digits.
-struct OctalMode([u8; 5]);
-
-impl OctalMode {
-    fn new(mode: u32) -> Self {
-        let digit = |shift: u32| b'0' + ((mode >> shift) & 7) as u8;
-        OctalMode([digit(9), digit(6), digit(3), digit(0), 0])
-    }
-
-    fn text(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
-    }
-}
-
 pub(crate) fn set_attributes(
     root: BorrowedFd<'_>,
     target: &CStr,
-    attributes: sys::MountAttributes,
+    attributes: &MountAttributes,
     recursive: bool,
 ) -> Outcome {
     let target = root::open(root, target).during(Operation::Resolve)?;
-    sys::mount_setattr(target.as_fd(), &attributes, recursive).during(Operation::SetAttributes)
+    sys::mount_setattr(target.as_fd(), attributes, recursive).during(Operation::SetAttributes)
 }
 
 pub(crate) fn make_readonly(root: BorrowedFd<'_>, path: &CStr) -> Outcome {
@@ -242,9 +97,9 @@ pub(crate) fn make_readonly(root: BorrowedFd<'_>, path: &CStr) -> Outcome {
         answer => answer.during(Operation::Resolve)?,
     };
     let tree = clone_tree(target.as_fd(), OpenTreeFlags::AT_RECURSIVE)?;
-    let readonly = sys::MountAttributes {
+    let readonly = MountAttributes {
         set: sys::MOUNT_ATTR_RDONLY,
-        ..sys::MountAttributes::default()
+        ..MountAttributes::default()
     };
     sys::mount_setattr(tree.as_fd(), &readonly, true).during(Operation::SetAttributes)?;
     attach(tree.as_fd(), target.as_fd())

@@ -3,12 +3,30 @@
 use core::ffi::CStr;
 
 use runtime_init::{Fault, Numbers, Operation, TextList};
-use rustix::fs::{Access, AtFlags, CWD, FileType, accessat, statat};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, accessat, statat};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_keep_capabilities};
 
 use crate::control::fault;
 use crate::{During, Outcome, sys};
+
+pub(crate) fn set_umask(mask: u32) -> Outcome {
+    rustix::process::umask(Mode::from_bits_truncate(mask));
+    Ok(())
+}
+
+pub(crate) fn reset_cpu_affinity() -> Outcome {
+    sys::reset_cpu_affinity();
+    Ok(())
+}
+
+pub(crate) fn set_hostname(name: &CStr) -> Outcome {
+    rustix::system::sethostname(name.to_bytes()).during(Operation::Whole)
+}
+
+pub(crate) fn set_domainname(name: &CStr) -> Outcome {
+    rustix::system::setdomainname(name.to_bytes()).during(Operation::Whole)
+}
 
 pub(crate) fn set_ids(uid: u32, gid: u32) -> Outcome {
     sys::set_gid(gid).during(Operation::SetGid)?;

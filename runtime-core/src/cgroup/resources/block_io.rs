@@ -148,12 +148,13 @@ fn throttle(
     Ok(())
 }
 
+/// The range of BFQ, of which that of CFQ, which Linux had before 5.0, was a part.
 fn check_weight(pointer: &str, weight: u16) -> Result<(), CgroupError> {
     match weight {
-        10..=1000 => Ok(()),
+        1..=1000 => Ok(()),
         _ => refuse(
             pointer,
-            format!("{weight} is not in the range from 10 to 1000"),
+            format!("{weight} is not in the range from 1 to 1000"),
         ),
     }
 }
@@ -169,7 +170,8 @@ fn line(device: Option<&str>, value: u64) -> String {
     device.map_or_else(|| value.to_string(), |device| format!("{device} {value}"))
 }
 
-/// From the range 10 to 1000 to the range 1 to 10000, linearly.
+/// From the range 10 to 1000 to the range 1 to 10000, linearly. The range begins at 1 with BFQ alone, whose files are
+/// preferred; what is below 10 is the least here.
 fn io_weight(weight: u16) -> u64 {
     1 + (u64::from(weight).saturating_sub(10)) * 9999 / 990
 }

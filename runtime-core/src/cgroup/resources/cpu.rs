@@ -135,10 +135,9 @@ pub(super) fn cpuset(plan: &mut CgroupPlan, cpu: &LinuxCpu) -> Result<(), Cgroup
         let Some(list) = list.as_deref().filter(|list| !list.is_empty()) else {
             continue;
         };
-        if !list
-            .chars()
-            .all(|c| c.is_ascii_digit() || ",-: \n/".contains(c))
-        {
+        // The kernel takes more than the specification has, such as `all` and `0-7:1/2`: bitmap_parselist().
+        let is_list = |c: char| c.is_ascii_alphanumeric() || ",-:/ \n".contains(c);
+        if !list.chars().all(is_list) {
             return refuse(pointer, format!("{list:?} is not a list such as 0-3,7"));
         }
         plan.hierarchy("cpuset", pointer)?

@@ -14,12 +14,14 @@ pub(super) fn compile(
     for (file, value) in files.iter().collect::<BTreeMap<_, _>>() {
         let pointer = format!("/linux/resources/unified/{}", pointer_token(file));
         let hierarchy = hierarchy(plan, &pointer, file)?;
-        if value.trim().is_empty() {
-            hierarchy.write(file.clone(), "\n", pointer);
+        if value.is_empty() {
+            // A line's end is not: it is 0 to some files, and takes the value of others away.
+            plan.ignore(pointer, "an empty text is nothing to write");
             continue;
         }
         // The files take one line a write.
-        for line in value.lines() {
+        for line in value.split_terminator('\n') {
+            let line = if line.is_empty() { "\n" } else { line };
             hierarchy.write(file.clone(), line, pointer.clone());
         }
     }
@@ -32,7 +34,11 @@ fn hierarchy<'a>(
     file: &str,
 ) -> Result<&'a mut Planned, CgroupError> {
     if plan.mode != Mode::V2 {
-        return refuse(pointer, "this host's controllers are in cgroup v1");
+        // The first words are runc's.
+        return refuse(
+            pointer,
+            "invalid configuration: this host's controllers are in cgroup v1",
+        );
     }
     match word(pointer, file)?.split_once('.') {
         // The cgroup's own files, which are there without any controller.

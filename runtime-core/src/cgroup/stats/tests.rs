@@ -24,6 +24,7 @@ fn cgroup(version: Version, controllers: &[&str], files: &[(&str, &str)]) -> (Te
         directories,
         existed: Vec::new(),
         made_parents: Vec::new(),
+        unit: None,
     };
     (directory, cgroup)
 }

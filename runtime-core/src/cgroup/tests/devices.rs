@@ -95,6 +95,10 @@ fn wrong_device_rules_are_refused_where_they_are() {
         rule(json!({"allow": true, "type": "c", "minor": 1_i64 << 32, "access": "r"})),
         "devices/1/minor"
     );
+    assert_eq!(
+        rule(json!({"allow": true, "type": "c", "major": u32::MAX, "access": "r"})),
+        "devices/1/major"
+    );
     let hole = json!({"devices": [
         {"allow": true, "type": "c", "major": 4, "access": "rw"},
         {"allow": false, "type": "c", "major": 4, "minor": 1, "access": "w"},
@@ -105,6 +109,18 @@ fn wrong_device_rules_are_refused_where_they_are() {
         (
             "devices/1".into(),
             "c 4:1 w cannot be taken out of the wider c 4:* rw".into()
+        )
+    );
+    let in_the_way = json!({"devices": [
+        {"allow": true},
+        {"allow": false, "type": "c", "minor": 5, "access": "w"},
+    ]});
+    let problem = refusal(&v2(), in_the_way);
+    assert_eq!(
+        problem,
+        (
+            "devices/1".into(),
+            "c 1:5 rwm cannot be taken out of the wider c *:5 w".into()
         )
     );
 }

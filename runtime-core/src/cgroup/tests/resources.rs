@@ -167,7 +167,7 @@ fn cpu_limits_are_written_as_each_version_takes_them() {
     );
     assert_eq!(refusal(&v1(), json!({"cpu": {"idle": 2}})).0, "cpu/idle");
     assert_eq!(
-        refusal(&v1(), json!({"cpu": {"cpus": "all"}})).0,
+        refusal(&v1(), json!({"cpu": {"cpus": "0;1"}})).0,
         "cpu/cpus"
     );
 }
@@ -215,8 +215,12 @@ fn block_io_limits_are_written_as_each_version_takes_them() {
         "blockIO/leafWeight"
     );
     assert_eq!(
-        refusal(&v1(), json!({"blockIO": {"weight": 9}})).0,
+        refusal(&v1(), json!({"blockIO": {"weight": 1001}})).0,
         "blockIO/weight"
+    );
+    assert_eq!(
+        writes(&v2(), json!({"blockIO": {"weight": 9}})),
+        ["io.bfq.weight 9 blockIO/weight or io.weight 1"]
     );
     let nowhere =
         json!({"blockIO": {"throttleReadBpsDevice": [{"major": -1, "minor": 0, "rate": 1}]}});
@@ -295,12 +299,19 @@ fn unified_files_are_written_line_by_line_on_version_2_alone() {
         ]
     );
     assert_eq!(
+        writes(
+            &v2(),
+            json!({"unified": {"cpuset.cpus": "\n", "memory.max": ""}})
+        ),
+        ["cpuset.cpus \n unified/cpuset.cpus"]
+    );
+    assert_eq!(
         refusal(&v1(), unified.clone()).0,
         "unified/cgroup.max.depth"
     );
     assert_eq!(
         refusal(&hybrid(), unified).1,
-        "this host's controllers are in cgroup v1"
+        "invalid configuration: this host's controllers are in cgroup v1"
     );
     for file in ["../memory.max", "memory", ".max", "memory.", "dmem.max"] {
         let pointer = format!("unified/{}", file.replace('/', "~1"));

@@ -17,7 +17,7 @@ pub(crate) use scheduling::{
 };
 pub(crate) use start::Start;
 
-use runtime_init::Numbers;
+use runtime_init::{MountAttributes, Numbers};
 
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
@@ -282,14 +282,6 @@ pub(crate) fn new_keyring(name: &CStr, permissions: u32) -> Result<(), Errno> {
         )
         .map(drop),
     }
-}
-
-/// What mount_setattr(2) changes.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct MountAttributes {
-    pub(crate) set: u64,
-    pub(crate) clear: u64,
-    pub(crate) propagation: u32,
 }
 
 pub(crate) fn mount_setattr(

@@ -1,0 +1,512 @@
+//! The systemd cgroup driver: the container is a transient unit of a systemd that runs here. Where none does, nothing is
+//! tested.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use conformance::process::{Finished, run, until};
+use conformance::runtime::runtime;
+use conformance::{Config, Container, cgroup};
+use serde_json::json;
+
+/// A slice of the tests' own, which is not at the top.
+const SLICE: &str = "bareboattest-inner.slice";
+const SLICE_PATH: &str = "bareboattest.slice/bareboattest-inner.slice";
+
+/// A container whose cgroup systemd makes.
+struct Scope {
+    container: Container,
+    unit: String,
+}
+
+impl Scope {
+    /// None where there is no systemd to ask.
+    fn new(change: impl FnOnce(&mut Config)) -> Option<Scope> {
+        if !Path::new("/run/systemd/system").is_dir() {
+            eprintln!("skipped: this machine does not run systemd");
+            return None;
+        }
+        let container = Container::new(|config| {
+            config.waits();
+        });
+        let scope = Scope {
+            unit: format!("test-{}.scope", container.id),
+            container,
+        };
+        let mut config = scope.container.config();
+        let path = format!("{SLICE}:test:{}", scope.container.id);
+        config.set("/linux/cgroupsPath", json!(path));
+        change(&mut config);
+        scope.container.write_config(&config);
+        Some(scope)
+    }
+
+    fn command(&self, subcommand: &str, options: &[&str]) -> Command {
+        let mut command = self.container.runtime();
+        command
+            .args(["--systemd-cgroup", subcommand, "--bundle"])
+            .arg(self.container.bundle())
+            .args(options)
+            .arg(&self.container.id);
+        command
+    }
+
+    fn run_detached(&self) -> Finished {
+        run(&mut self.command("run", &["--detach"]))
+    }
+
+    fn path(&self) -> String {
+        format!("/{SLICE_PATH}/{}", self.unit)
+    }
+
+    /// A property as `systemctl show` has it.
+    fn property(&self, name: &str) -> String {
+        property(&self.unit, name)
+    }
+
+    /// The text of a controller's file, by its name in version 1 and in version 2.
+    fn read(&self, controller: &str, v1: &str, v2: &str) -> String {
+        cgroup::read(&self.path(), controller, v1, v2)
+    }
+
+    fn is_gone(&self) -> bool {
+        self.property("LoadState") == "not-found" && cgroup::existing(&self.path()).is_empty()
+    }
+
+    /// Waits until systemd has seen that nobody is in it. On version 1 it is told by a program that the kernel starts on
+    /// the host, so a systemd in a container hears nothing.
+    fn await_end(&self) {
+        if is_v2() {
+            until("the end of the unit", || self.is_gone().then_some(()));
+        }
+    }
+
+    fn assert_nothing_left(&self) {
+        until(&format!("the end of {}", self.unit), || {
+            self.is_gone().then_some(())
+        });
+        self.container.assert_nothing_left();
+    }
+}
+
+fn property(unit: &str, name: &str) -> String {
+    let mut command = Command::new("systemctl");
+    let shown = run(command.args(["show", "--value", "--property", name, unit])).ok();
+    shown.stdout.trim().to_owned()
+}
+
+fn is_v2() -> bool {
+    !cgroup::is_v1("memory")
+}
+
+#[test]
+fn a_container_is_a_scope_in_its_slice_until_it_is_deleted() {
+    let Some(scope) = Scope::new(|_| {}) else {
+        return;
+    };
+    let _ = run(&mut scope.command("create", &[])).ok();
+    for (name, value) in [
+        ("ActiveState", "active"),
+        ("Slice", SLICE),
+        ("Delegate", "yes"),
+        ("DefaultDependencies", "no"),
+        ("MemoryAccounting", "yes"),
+        ("Transient", "yes"),
+    ] {
+        assert_eq!(scope.property(name), value, "{name}");
+    }
+    let cgroups = fs::read_to_string(format!("/proc/{}/cgroup", scope.container.pid())).unwrap();
+    for line in cgroups.lines() {
+        assert!(line.ends_with(&scope.path()), "{cgroups}");
+    }
+    // Nobody says again that systemd manages it.
+    let _ = scope.container.start().ok();
+    let inside = scope.container.exec(&[], &["cat", "/proc/self/cgroup"]);
+    assert_eq!(inside.code(), 0);
+    let _ = scope.container.delete_force().ok();
+    scope.assert_nothing_left();
+}
+
+#[test]
+fn limits_are_the_units_and_in_the_files() {
+    let scope = Scope::new(|config| {
+        config.set(
+            "/linux/resources",
+            json!({
+                "memory": {"limit": 64 << 20, "reservation": 32 << 20},
+                "cpu": {"shares": 512, "quota": 12_345, "period": 50_000, "cpus": "0"},
+                "pids": {"limit": 30},
+            }),
+        );
+    });
+    let Some(scope) = scope else { return };
+    let _ = scope.run_detached().ok();
+    let shown = |v1: &str, v2: &str| scope.property(if is_v2() { v2 } else { v1 });
+    assert_eq!(shown("MemoryLimit", "MemoryMax"), (64 << 20).to_string());
+    assert_eq!(
+        shown("CPUShares", "CPUWeight"),
+        if is_v2() { "59" } else { "512" }
+    );
+    assert_eq!(scope.property("CPUQuotaPerSecUSec"), "250ms");
+    assert_eq!(scope.property("CPUQuotaPeriodUSec"), "50ms");
+    assert_eq!(scope.property("TasksMax"), "30");
+    assert_eq!(scope.property("AllowedCPUs"), "0");
+    let files = || {
+        [
+            scope.read("memory", "memory.limit_in_bytes", "memory.max"),
+            scope.read("memory", "memory.soft_limit_in_bytes", "memory.low"),
+            scope.read("cpu", "cpu.shares", "cpu.weight"),
+            scope.read("cpu", "cpu.cfs_quota_us", "cpu.max"),
+            scope.read("cpuset", "cpuset.cpus", "cpuset.cpus"),
+            scope.read("pids", "pids.max", "pids.max"),
+        ]
+    };
+    let expected = [
+        "67108864",
+        "33554432",
+        if is_v2() { "59" } else { "512" },
+        if is_v2() { "12500 50000" } else { "12500" },
+        "0",
+        "30",
+    ];
+    assert_eq!(files(), expected);
+    let _ = run(Command::new("systemctl").arg("daemon-reload")).ok();
+    assert_eq!(files(), expected, "after daemon-reload");
+}
+
+#[test]
+fn what_a_container_may_use_stays_so_when_systemd_reloads() {
+    let cases = [
+        // A list of what is allowed.
+        (json!([{"allow": false, "access": "rwm"}]), "no"),
+        // A list of what is denied, which systemd cannot have.
+        (
+            json!([
+                {"allow": true, "access": "rwm"},
+                {"allow": false, "type": "c", "major": 1, "minor": 11, "access": "rw"},
+            ]),
+            "no",
+        ),
+        (json!([{"allow": true, "access": "rwm"}]), "yes"),
+    ];
+    for (rules, kmsg) in cases {
+        let scope = Scope::new(|config| {
+            config.set("/linux/resources/devices", rules).set(
+                "/linux/devices",
+                json!([{"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11}]),
+            );
+        });
+        let Some(scope) = scope else { return };
+        let _ = scope.run_detached().ok();
+        let script = "echo a > /dev/null && head -c 1 /dev/zero > /dev/null && echo works
+            (exec 3< /dev/kmsg) 2> /dev/null && echo yes || echo no";
+        let used = || scope.container.exec(&[], &["sh", "-c", script]).ok().stdout;
+        assert_eq!(used(), format!("works\n{kmsg}\n"));
+        let _ = run(Command::new("systemctl").arg("daemon-reload")).ok();
+        // On version 1 systemd's rules come in place of the runtime's, and it knows no list of what is denied.
+        if is_v2() || kmsg == "no" {
+            assert!(
+                used().ends_with(&format!("{kmsg}\n")),
+                "after daemon-reload"
+            );
+        }
+        if is_v2() {
+            assert_eq!(used(), format!("works\n{kmsg}\n"), "after daemon-reload");
+        }
+    }
+}
+
+#[test]
+fn annotations_are_properties_of_the_unit() {
+    let scope = Scope::new(|config| {
+        config.set(
+            "/annotations",
+            json!({
+                "org.systemd.property.TimeoutStopSec": "uint64 7",
+                "org.systemd.property.CollectMode": "'inactive-or-failed'",
+            }),
+        );
+    });
+    let Some(scope) = scope else { return };
+    let _ = scope.run_detached().ok();
+    assert_eq!(scope.property("TimeoutStopUSec"), "7s");
+    assert_eq!(scope.property("CollectMode"), "inactive-or-failed");
+}
+
+#[test]
+fn a_property_that_systemd_refuses_is_named_and_nothing_is_left() {
+    let name = "org.systemd.property.NoSuchProperty";
+    let scope = Scope::new(|config| {
+        config.set("/annotations", json!({name: "true"}));
+    });
+    let Some(scope) = scope else { return };
+    let refused = scope.run_detached();
+    let _ = refused.refused(&["NoSuchProperty", &scope.unit]);
+    scope.assert_nothing_left();
+}
+
+#[test]
+fn nothing_is_left_of_a_container_that_came_to_nothing() {
+    for (pointer, value) in [
+        ("/process/args", json!(["/no/such/program"])),
+        ("/hooks", json!({"createRuntime": [{"path": "/bin/false"}]})),
+        (
+            "/linux/resources/unified",
+            json!({"pids.no_such_file": "1"}),
+        ),
+    ] {
+        let scope = Scope::new(|config| {
+            config.set(pointer, value);
+        });
+        let Some(scope) = scope else { return };
+        let _ = scope.run_detached().refused(&[]);
+        scope.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_container_that_ends_by_itself_takes_its_unit_with_it() {
+    let scope = Scope::new(|config| {
+        config.shell("exit 7");
+    });
+    let Some(scope) = scope else { return };
+    assert_eq!(run(&mut scope.command("run", &[])).code(), 7);
+    scope.assert_nothing_left();
+    let _ = run(&mut scope.command("run", &["--detach"])).ok();
+    scope.container.wait_for("stopped");
+    scope.await_end();
+    let _ = scope.container.delete().ok();
+    scope.container.assert_nothing_left();
+}
+
+#[test]
+fn a_unit_that_is_in_use_is_left_alone_and_one_that_has_failed_gives_way() {
+    let Some(scope) = Scope::new(|_| {}) else {
+        return;
+    };
+    let start = |lifetime: &str| {
+        let mut command = Command::new("systemd-run");
+        command.args(["--scope", "--unit", &scope.unit, "--slice", SLICE]);
+        command.args([
+            "--property",
+            &format!("RuntimeMaxSec={lifetime}"),
+            "sleep",
+            "1000",
+        ]);
+        conformance::process::spawn(&mut command)
+    };
+    let other = start("1000");
+    until("the other's unit", || {
+        (scope.property("ActiveState") == "active").then_some(())
+    });
+    let _ = scope.run_detached().refused(&[&scope.unit, "UnitExists"]);
+    assert_eq!(scope.property("ActiveState"), "active");
+    let _ = run(Command::new("systemctl").args(["stop", &scope.unit])).ok();
+    let _ = other.wait();
+
+    let failing = start("1");
+    let _ = failing.wait();
+    until("the failure of the unit", || {
+        (scope.property("ActiveState") == "failed").then_some(())
+    });
+    let _ = scope.run_detached().ok();
+    assert_eq!(scope.property("ActiveState"), "active");
+    let _ = scope.container.delete_force().ok();
+    scope.assert_nothing_left();
+}
+
+#[test]
+fn a_unit_that_fails_with_its_container_is_forgotten_at_delete() {
+    let scope = Scope::new(|config| {
+        config.set(
+            "/annotations",
+            json!({"org.systemd.property.RuntimeMaxSec": "uint64 2"}),
+        );
+    });
+    let Some(scope) = scope else { return };
+    let _ = scope.run_detached().ok();
+    until("the failure of the unit", || {
+        (scope.property("ActiveState") == "failed").then_some(())
+    });
+    scope.container.wait_for("stopped");
+    let _ = scope.container.delete().ok();
+    scope.assert_nothing_left();
+}
+
+#[test]
+fn kill_reaches_all_processes_of_the_scope() {
+    let scope = Scope::new(|config| {
+        config.share("pid").shell("sleep 1000 & sleep 1000 & wait");
+    });
+    let Some(scope) = scope else { return };
+    let _ = scope.run_detached().ok();
+    let _ = scope.container.kill("KILL").ok();
+    scope.container.wait_for("stopped");
+    scope.await_end();
+    let _ = scope.container.delete().ok();
+}
+
+#[test]
+fn a_container_that_joins_a_pid_namespace_is_a_scope_with_its_process() {
+    let (Some(first), Some(second)) = (Scope::new(|_| {}), Scope::new(|_| {})) else {
+        return;
+    };
+    let _ = first.run_detached().ok();
+    let mut config = second.container.config();
+    let path = format!("/proc/{}/ns/pid", first.container.pid());
+    config.namespace("pid", Some(&path));
+    second.container.write_config(&config);
+    let _ = second.run_detached().ok();
+    let pid = second.container.pid();
+    let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    assert!(cgroups.contains(&second.path()), "{cgroups}");
+    assert_eq!(second.property("ActiveState"), "active");
+}
+
+#[test]
+fn a_name_that_ends_in_slice_is_a_slice() {
+    let Some(mut scope) = Scope::new(|config| {
+        config.set("/linux/resources/pids", json!({"limit": 30}));
+    }) else {
+        return;
+    };
+    let name = format!(
+        "bareboattest-{}.slice",
+        scope.container.id.replace('-', "_")
+    );
+    let mut config = scope.container.config();
+    config.set(
+        "/linux/cgroupsPath",
+        json!(format!("bareboattest.slice::{name}")),
+    );
+    scope.container.write_config(&config);
+    scope.unit.clone_from(&name);
+    let _ = scope.run_detached().ok();
+    assert_eq!(scope.property("TasksMax"), "30");
+    let pid = scope.container.pid();
+    let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    assert!(
+        cgroups.contains(&format!("/bareboattest.slice/{name}")),
+        "{cgroups}"
+    );
+    let _ = scope.container.delete_force().ok();
+    until("the end of the slice", || {
+        (scope.property("ActiveState") == "inactive").then_some(())
+    });
+}
+
+#[test]
+fn a_cgroups_path_that_names_no_unit_is_refused() {
+    for path in ["/not/a/unit", "a--b.slice:x:y", "a.slice:b:c/d"] {
+        let Some(scope) = Scope::new(|config| {
+            config.set("/linux/cgroupsPath", json!(path));
+        }) else {
+            return;
+        };
+        let _ = run(&mut scope.command("create", &[])).refused(&["cgroup"]);
+        scope.container.assert_nothing_left();
+    }
+}
+
+#[test]
+fn without_systemd_the_driver_says_so() {
+    if Path::new("/run/systemd/system").exists() {
+        eprintln!("skipped: systemd runs here");
+        return;
+    }
+    let container = Container::new(|_| {});
+    let mut command = container.runtime();
+    command.args(["--systemd-cgroup", "create", "--bundle"]);
+    let refused = run(command.arg(container.bundle()).arg(&container.id));
+    let _ = refused.refused(&["systemd"]);
+    container.assert_nothing_left();
+}
+
+/// The user whose systemd may make cgroups.
+const USER: &str = "user";
+
+/// A command of the user's, outside of what his systemd manages, and inside.
+fn as_user(inside: bool, runtime_directory: &Path, command: &Command) -> Command {
+    let mut wrapped = Command::new("runuser");
+    let directory = format!("XDG_RUNTIME_DIR={}", runtime_directory.display());
+    wrapped.args([
+        "-u",
+        USER,
+        "--",
+        "env",
+        "-u",
+        "DBUS_SESSION_BUS_ADDRESS",
+        &directory,
+    ]);
+    if inside {
+        wrapped.args(["systemd-run", "--user", "--quiet", "--wait", "--pipe", "--"]);
+    }
+    wrapped.arg(command.get_program()).args(command.get_args());
+    wrapped
+}
+
+/// Where the bus of the user's systemd is.
+fn runtime_directory() -> Option<PathBuf> {
+    let id = run(Command::new("id").args(["-u", USER]));
+    let directory = PathBuf::from(format!("/run/user/{}", id.stdout.trim()));
+    if id.stdout.is_empty() || !directory.join("bus").exists() {
+        eprintln!("skipped: there is no {USER} with a systemd of his own");
+        return None;
+    }
+    Some(directory)
+}
+
+#[test]
+fn a_users_container_is_a_scope_of_his_own_systemd() {
+    let Some(directory) = runtime_directory() else {
+        return;
+    };
+    let id = directory
+        .file_name()
+        .unwrap()
+        .to_string_lossy()
+        .parse()
+        .unwrap();
+    for inside in [false, true] {
+        let scope = Scope::new(|config| {
+            config
+                .user_namespace(&[(0, id, 1)])
+                .set("/linux/resources", json!({"pids": {"limit": 30}}))
+                .remove("/linux/cgroupsPath");
+        });
+        let Some(scope) = scope else { return };
+        let container = &scope.container;
+        let _ = run(Command::new("chown")
+            .args(["-R", USER])
+            .arg(container.path()))
+        .ok();
+        let root = format!("--root={}", container.state_root().display());
+        let call = |arguments: &[&str]| {
+            let mut command = Command::new(&runtime().path);
+            command.args([&root, "--systemd-cgroup"]).args(arguments);
+            run(&mut as_user(inside, &directory, &command))
+        };
+        let bundle = container.bundle();
+        let bundle = bundle.to_str().unwrap();
+        let _ = call(&["run", "--detach", "--bundle", bundle, &container.id]).ok();
+        let unit = format!("bareboat-{}.scope", container.id);
+        let cgroups = fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
+        let expected = format!("/user@{id}.service/user.slice/{unit}");
+        assert!(cgroups.trim().ends_with(&expected), "{cgroups}");
+        let mut show = Command::new("systemctl");
+        show.args(["--user", "show", "--value", "--property", "TasksMax", &unit]);
+        let shown = run(&mut as_user(false, &directory, &show)).ok();
+        assert_eq!(shown.stdout.trim(), "30");
+        let inside = call(&["exec", &container.id, "cat", "/proc/self/cgroup"]).ok();
+        assert!(
+            inside.stdout.trim().ends_with("0::/") || inside.stdout.contains(&unit),
+            "{inside:?}"
+        );
+        let _ = call(&["delete", "--force", &container.id]).ok();
+        assert_eq!(
+            cgroup::existing(cgroups.trim().trim_start_matches("0::")).len(),
+            0
+        );
+    }
+}
