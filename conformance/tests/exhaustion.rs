@@ -42,6 +42,35 @@ fn an_init_that_is_killed_for_want_of_memory_is_explained_by_the_limit() {
 }
 
 #[test]
+fn whichever_step_of_a_containers_life_is_the_last_is_explained() {
+    if runtime().departs("runc", "fails in other ways with so little") {
+        return;
+    }
+    // At some of these the init is set up, and killed when it is to become the user's program.
+    for pages in (16..=32).step_by(2) {
+        let limit = pages * 4096;
+        let container = Container::new(|config| {
+            config
+                .args(&["sleep", "60"])
+                .set("/linux/resources/memory", limited(limit));
+        });
+        let value = format!("the limit is {limit} bytes");
+        let explanation = [OOM, "/linux/resources/memory/limit", value.as_str()];
+        let created = container.create();
+        if created.code() != 0 {
+            refused(created, &explanation, &[]);
+            container.assert_nothing_left();
+            continue;
+        }
+        let started = container.start();
+        if started.code() != 0 {
+            refused(started, &explanation, &[]);
+            assert_eq!(container.status(), "stopped");
+        }
+    }
+}
+
+#[test]
 fn a_limit_that_is_given_as_unified_is_named_as_such() {
     if cgroup::is_v1("memory") {
         eprintln!("skipped: unified is for cgroup v2");
