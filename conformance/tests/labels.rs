@@ -238,6 +238,8 @@ fn an_apparmor_profile_that_is_not_loaded_is_an_error() {
     let container = Container::new(|config| {
         config.set("/process/apparmorProfile", json!("no-such-profile"));
     });
-    let _ = container.run().refused(&["no-such-profile"]);
+    let _ = container
+        .run()
+        .refused(&phrases("apparmor", "no-such-profile"));
     container.assert_nothing_left();
 }
