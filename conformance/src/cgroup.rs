@@ -51,6 +51,35 @@ pub fn read(path: &str, controller: &str, v1: &str, v2: &str) -> String {
     text.trim().to_owned()
 }
 
+/// The directory of a v1 controller, or the one v2 hierarchy where there is no such controller, that a process is in.
+#[must_use]
+pub fn of_process(pid: i32, controller: &str) -> PathBuf {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("the process is there");
+    let path = |is_it: &dyn Fn(&str) -> bool| {
+        text.lines().find_map(|line| {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (fields.next()?, fields.next()?);
+            is_it(controllers).then(|| path.to_owned())
+        })
+    };
+    let path = path(&|controllers| controllers.split(',').any(|name| name == controller))
+        .or_else(|| path(&str::is_empty))
+        .expect("a process is in a cgroup");
+    directory(controller, &path)
+}
+
+/// Stops the processes of a cgroup in its freezer, as an administrator might, or lets them go on. The directory is that of
+/// the freezer of v1, or of v2.
+pub fn freeze(directory: &Path, frozen: bool) {
+    let (file, value) = match (directory.join("freezer.state").exists(), frozen) {
+        (true, true) => ("freezer.state", "FROZEN"),
+        (true, false) => ("freezer.state", "THAWED"),
+        (false, true) => ("cgroup.freeze", "1"),
+        (false, false) => ("cgroup.freeze", "0"),
+    };
+    fs::write(directory.join(file), value).unwrap();
+}
+
 /// The directories that exist for the path, in any hierarchy.
 #[must_use]
 pub fn existing(path: &str) -> Vec<PathBuf> {

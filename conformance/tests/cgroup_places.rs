@@ -154,24 +154,60 @@ fn a_parent_with_processes_cannot_have_controllers_and_the_error_says_so() {
     cgroup::remove(&container.cgroup);
 }
 
+/// A container whose cgroup is threaded, or cannot be anything else beside a threaded one.
+fn among_threads(threaded: &str, kind: &str) -> Container {
+    let container = Container::new(|_| {});
+    let directories = made(&format!("{}/{threaded}", container.cgroup), &["unified"]);
+    fs::write(directories[0].join("cgroup.type"), "threaded").unwrap();
+    let path = format!("{}/inner", container.cgroup);
+    let inner = made(&path, &["unified"]).remove(0).join("cgroup.type");
+    assert_eq!(fs::read_to_string(inner).unwrap().trim(), kind);
+    let mut config = container.config();
+    config.set("/linux/cgroupsPath", json!(path));
+    container.write_config(&config);
+    container
+}
+
 #[test]
 fn a_threaded_cgroup_has_no_controllers_of_domains_and_the_error_says_so() {
     let (controller, resources, _) = v2_limit();
     if !has_v2(controller) {
         return;
     }
-    let container = Container::new(|_| {});
-    let directories = made(&format!("{}/inner", container.cgroup), &["unified"]);
-    fs::write(directories[0].join("cgroup.type"), "threaded").unwrap();
-    let mut config = container.config();
-    let path = format!("{}/inner", container.cgroup);
-    config
-        .set("/linux/cgroupsPath", json!(path))
-        .set("/linux/resources", resources);
-    container.write_config(&config);
-    let phrase = format!("is of type \"threaded\", where the {controller} controller cannot be");
-    let _ = container.create().refused(&[&phrase]);
-    cgroup::remove(&container.cgroup);
+    for (threaded, kind) in [("inner", "threaded"), ("beside", "domain invalid")] {
+        let container = among_threads(threaded, kind);
+        let mut config = container.config();
+        config.set("/linux/resources", resources.clone());
+        container.write_config(&config);
+        let phrase = format!("is of type \"{kind}\", where the {controller} controller cannot be");
+        let _ = container.create().refused(&[&phrase]);
+        cgroup::remove(&container.cgroup);
+    }
+}
+
+#[test]
+fn a_container_that_needs_no_such_controller_lives_among_threads() {
+    if cgroup::hierarchies()
+        .iter()
+        .all(|(names, _)| names != &["unified"])
+    {
+        eprintln!("skipped: this machine has no cgroup v2");
+        return;
+    }
+    for (threaded, kind) in [("inner", "threaded"), ("beside", "domain invalid")] {
+        let container = among_threads(threaded, kind);
+        let mut config = container.config();
+        config.remove("/linux/resources/devices");
+        container.write_config(&config);
+        let _ = container.create().ok();
+        let file = directory("unified", &container.cgroup).join("inner/cgroup.threads");
+        assert_eq!(
+            fs::read_to_string(file).unwrap().trim(),
+            container.pid().to_string()
+        );
+        let _ = container.delete_force().ok();
+        cgroup::remove(&container.cgroup);
+    }
 }
 
 #[test]

@@ -8,9 +8,9 @@
 
 use std::fs;
 
+use conformance::Container;
 use conformance::agreement::block_device;
 use conformance::cgroup::{self, directory, is_v1};
-use conformance::{Config, Container};
 use serde_json::{Value, json};
 
 const MIB: u64 = 1 << 20;
@@ -26,7 +26,7 @@ fn is_there(cgroup: &str, (controller, v1, v2): &Expected<'_>) -> bool {
     drop(fs::write(enable, format!("+{controller}")));
     let example = directory(controller, cgroup);
     fs::create_dir(&example).unwrap();
-    let is_there = example.join(file).exists();
+    let is_there = !file.is_empty() && example.join(file).exists();
     fs::remove_dir(&example).unwrap();
     is_there
 }
@@ -214,6 +214,26 @@ fn the_number_of_processes_is_limited() {
             &[("pids", ("pids.max", value), ("pids.max", value))],
         );
     }
+}
+
+#[test]
+fn network_packets_have_a_class_and_priorities_in_version_1() {
+    assert_files(
+        &json!({"network": {"classID": 1_048_577, "priorities": [{"name": "lo", "priority": 5}]}}),
+        &[
+            ("net_cls", ("net_cls.classid", "1048577"), NOWHERE),
+            ("net_prio", ("net_prio.ifpriomap", "lo 5"), NOWHERE),
+        ],
+    );
+}
+
+#[test]
+fn an_rdma_device_that_is_not_there_is_an_error() {
+    let container = Container::new(|config| {
+        let limits = json!({"nosuch0": {"hcaHandles": 3}});
+        config.set("/linux/resources/rdma", limits);
+    });
+    container.assert_refused_at("/linux/resources/rdma/nosuch0");
 }
 
 #[test]

@@ -21,6 +21,9 @@ use crate::status::{State, Status, state, state_json};
 /// How long `delete` waits for processes that it killed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often it kills again.
+const KILL_INTERVAL: Duration = Duration::from_millis(250);
+
 /// A container, by what is recorded of it. It is only a handle: dropping it does nothing to the container.
 ///
 /// The states and the operations on them are those of runtime.md.
@@ -176,14 +179,16 @@ impl Container {
     ///
     /// [`ErrorKind::NotRunning`] when it has stopped, [`ErrorKind::InvalidArgument`] when there is no such signal.
     pub fn kill(&self, signal: i32) -> Result<()> {
-        if signal == libc::SIGKILL && self.record.namespaces & NEWPID == 0 {
+        if signal == libc::SIGKILL && !self.has_own_pid_namespace() {
             // The first process may be gone while others are not.
             if self.pids().is_ok_and(|pids| !pids.is_empty()) {
                 return self.kill_all(signal);
             }
         }
         self.signal_init(signal)?;
-        if signal == libc::SIGKILL && self.status()? == Status::Paused {
+        // In version 1 a frozen process dies when it goes on, a created one as well.
+        let cgroup = self.record.cgroup.as_ref();
+        if signal == libc::SIGKILL && cgroup.is_some_and(|all| all.is_frozen().unwrap_or(true)) {
             self.thaw()?;
         }
         Ok(())
@@ -201,6 +206,23 @@ impl Container {
                 .host(|| format!("signal the processes of {}", self.id())),
             None => self.signal_init(signal),
         }
+    }
+
+    /// Whether the kernel ends all its processes with the first: that is the first of a PID namespace, which was made for
+    /// it and not joined (pid_namespaces(7)).
+    fn has_own_pid_namespace(&self) -> bool {
+        let is_own = |spec: Spec| {
+            let linux = spec.linux().as_ref()?;
+            let mut namespaces = linux.namespaces().as_ref()?.iter();
+            let pid =
+                namespaces.find(|namespace| crate::namespaces::flag(namespace.typ()) == NEWPID)?;
+            Some(
+                pid.path()
+                    .as_ref()
+                    .is_none_or(|path| path.as_os_str().is_empty()),
+            )
+        };
+        self.record.namespaces & NEWPID != 0 && self.spec().ok().and_then(is_own) == Some(true)
     }
 
     pub(crate) fn thaw(&self) -> Result<()> {
@@ -345,27 +367,57 @@ impl Container {
     }
 
     /// Kills what is left in the container, and waits until it is gone.
+    ///
+    /// The first process takes the others of its own PID namespace with it. Who is in the cgroup besides these is none of the
+    /// container's, and dies by force alone; without, the cgroup cannot be removed, and the error says who holds it.
     fn end_all(&self, status: Status, force: bool) -> Result<()> {
-        // The first process takes the others of its own PID namespace with it, and those of another it does not.
-        if status == Status::Stopped && !force && self.pids().is_ok_and(|pids| pids.is_empty()) {
+        let all = force || !self.has_own_pid_namespace();
+        if status == Status::Stopped && (!all || !force && self.is_empty()) {
             return Ok(());
         }
         let _ = self.signal_init(libc::SIGKILL);
-        if let Some(cgroup) = &self.record.cgroup {
-            let _ = cgroup.kill_all(libc::SIGKILL);
-            let _ = cgroup.thaw();
-        }
         let deadline = Instant::now() + KILL_TIMEOUT;
-        while let Some(pid) = self.pid() {
-            if Instant::now() > deadline {
-                return Err(Error::new(
-                    ErrorKind::Host,
-                    format!("process {pid} is still there 10 s after it was killed"),
-                ));
+        loop {
+            if let Some(cgroup) = &self.record.cgroup {
+                if all {
+                    let _ = cgroup.kill_all(libc::SIGKILL);
+                }
+                let _ = cgroup.thaw();
             }
-            thread::sleep(Duration::from_millis(1));
+            // Where the kernel does not kill a cgroup as a whole, one more may have been started.
+            let again = deadline.min(Instant::now() + KILL_INTERVAL);
+            if self.has_ended_by(again, all) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
         }
-        Ok(())
+        match self.pid() {
+            Some(pid) => Err(Error::new(
+                ErrorKind::Host,
+                format!("process {pid} is still there 10 s after it was killed"),
+            )),
+            // The cgroup's removal says who is left.
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for the end of its first process, or of all in its cgroup.
+    fn has_ended_by(&self, deadline: Instant, all: bool) -> bool {
+        let mut wait = Duration::from_millis(1);
+        while self.pid().is_some() || all && !self.is_empty() {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            thread::sleep(wait);
+            wait = (wait * 2).min(Duration::from_millis(20));
+        }
+        true
+    }
+
+    fn is_empty(&self) -> bool {
+        self.pids().is_ok_and(|pids| pids.is_empty())
     }
 
     /// A poststop hook that fails is worth a warning (runtime.md, "Lifecycle").

@@ -8,10 +8,11 @@ use runtime_init::Rendezvous;
 use crate::cgroup::{Cgroup, CgroupPlan};
 use crate::create::ContainerBuilder;
 use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::exhaustion::{self, Before};
 use crate::facts::HostFacts;
 use crate::hooks::{self, Kind};
 use crate::intel_rdt::{self, IntelRdt};
-use crate::launch::{Handover, Init, Progress};
+use crate::launch::{ENDED_SILENTLY, Handover, Init, Progress};
 use crate::mounts::id_map::UserNamespaces;
 use crate::mounts::on_host::MountId;
 use crate::net_devices::Moves;
@@ -27,6 +28,7 @@ pub(crate) struct Creation<'a> {
     plan: Plan,
     directory: Directory,
     cgroup: Option<Cgroup>,
+    before: Before,
     intel_rdt: Option<intel_rdt::Making>,
     root_mount: Option<MountId>,
     init: Option<Init>,
@@ -48,6 +50,7 @@ impl<'a> Creation<'a> {
             plan,
             directory,
             cgroup: None,
+            before: Before::default(),
             intel_rdt: None,
             root_mount: None,
             init: None,
@@ -60,7 +63,12 @@ impl<'a> Creation<'a> {
     pub(crate) fn carry_out(mut self) -> Result<(Record, Option<OwnedFd>)> {
         match self.run() {
             Ok(record) => Ok((record, self.console.take())),
-            Err(error) => Err(self.undo(error)),
+            Err(error) => {
+                // Before the cgroup goes, which knows.
+                let spec = self.builder.bundle.spec();
+                let error = self.before.explain(self.cgroup.as_ref(), spec, error);
+                Err(self.undo(error))
+            }
         }
     }
 
@@ -95,10 +103,7 @@ impl<'a> Creation<'a> {
                     break;
                 }
                 Progress::Listens(_) | Progress::Done => {
-                    return Err(Error::new(
-                        ErrorKind::Setup,
-                        "the init ended without a word",
-                    ));
+                    return Err(Error::new(ErrorKind::Setup, ENDED_SILENTLY));
                 }
             }
             self.init()?.go()?;
@@ -120,7 +125,10 @@ impl<'a> Creation<'a> {
             let state = state(record, Status::Created, Some(pid));
             seccomp::hand_over(&mut agent, &listener, pid, &state)?;
         }
-        Ok(())
+        match exhaustion::died_as_init(self.init()?.pid()) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
     }
 
     fn init(&self) -> Result<&Init> {
@@ -149,6 +157,9 @@ impl<'a> Creation<'a> {
             return Ok(());
         }
         let cgroup = plan.create().map_err(crate::cgroup_error)?;
+        if !cgroup.is_new() {
+            self.before = Before::of(Some(&cgroup));
+        }
         self.cgroup = Some(cgroup);
         self.record_cgroup(record)
     }

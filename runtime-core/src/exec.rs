@@ -10,6 +10,7 @@ use crate::builder::{Stdio, Wishes};
 use crate::cgroup::{Cgroup, Entry};
 use crate::container::Container;
 use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::exhaustion::{self, Before};
 use crate::facts::HostFacts;
 use crate::launch::{Handover, Init, Progress};
 use crate::plan::{self, Options};
@@ -128,9 +129,19 @@ impl<'a> ExecBuilder<'a> {
             entry,
             record.namespaces,
         )?;
-        let mut init = self.start_init(&plan, entry, pidfd.as_fd())?;
+        let cgroup = record.cgroup.as_ref();
+        let before = Before::of(cgroup);
+        let mut init = self
+            .start_init(&plan, entry, pidfd.as_fd())
+            .map_err(|error| before.explain_exec(cgroup, &spec, error))?;
         tracing::debug!(pid = init.pid(), "the init of the process runs");
-        match self.attend(&mut init, &plan) {
+        let attended = self.attend(&mut init, &plan).and_then(|console| {
+            match exhaustion::died_as_init(init.pid()) {
+                Some(error) => Err(error),
+                None => Ok(console),
+            }
+        });
+        match attended {
             Ok(console) => Ok(TenantProcess {
                 pid: init.pid(),
                 pidfd: init.into_pidfd(),
@@ -139,7 +150,7 @@ impl<'a> ExecBuilder<'a> {
             Err(error) => {
                 init.kill();
                 self.wishes.remove_pid_file();
-                Err(error)
+                Err(before.explain_exec(cgroup, &spec, error))
             }
         }
     }

@@ -18,6 +18,9 @@ use crate::mounts::id_map::UserNamespaces;
 use crate::plan::{self, Plan};
 use crate::{memfd, mounts, namespaces, scheduler, seccomp, sources, sys};
 
+/// What is said of an init that neither came to its program nor gave a reason.
+pub(crate) const ENDED_SILENTLY: &str = "the init ended without a word";
+
 /// What the caller hands over to the process that is started.
 pub(crate) struct Handover<'a> {
     pub(crate) stdio: [BorrowedFd<'a>; 3],
@@ -238,10 +241,7 @@ impl Init {
     /// Nobody has the other end open: that is as it should be once the program runs, and a death otherwise.
     fn closed(&self) -> Result<Progress> {
         if self.forks {
-            return Err(Error::new(
-                ErrorKind::Setup,
-                "the init ended without a word",
-            ));
+            return Err(Error::new(ErrorKind::Setup, ENDED_SILENTLY));
         }
         Ok(Progress::Done)
     }

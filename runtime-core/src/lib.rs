@@ -46,6 +46,7 @@ mod error;
 mod events;
 mod exec;
 mod exec_cpu_affinity;
+mod exhaustion;
 mod facts;
 mod features;
 mod home;

@@ -9,6 +9,7 @@ use crate::builder::CgroupDriver;
 use crate::cgroup::Cgroup;
 use crate::container::Container;
 use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::exhaustion::{self, Before};
 use crate::facts::HostFacts;
 use crate::hooks::{self, Kind};
 use crate::plan::{self, Options};
@@ -60,6 +61,7 @@ impl Container {
             let _ = container.signal_init(libc::SIGKILL);
         }
         let started = started
+            .map_err(|error| container.explain(error))
             .map_err(|error| error.context(format_args!("start {}", self.id())))
             .and_then(|()| container.run_poststart_hooks());
         // A hook that fails ends the container's life (runtime.md, "Lifecycle"); a program that cannot be executed has
@@ -98,7 +100,19 @@ impl Container {
             }
             answer = hear()?;
         }
-        Ok(())
+        let init = self.record.init.map(|init| init.pid);
+        match init.and_then(exhaustion::died_as_init) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// A hook in the container may have been killed by its limits.
+    fn explain(&self, error: Error) -> Error {
+        match self.spec() {
+            Ok(spec) => Before::default().explain(self.record.cgroup.as_ref(), &spec, error),
+            Err(_) => error,
+        }
     }
 
     /// The plan that the container was made by, compiled once more: only its steps' numbers are needed.

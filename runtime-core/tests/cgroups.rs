@@ -1,6 +1,9 @@
 //! Cgroups for real: made, joined, frozen, signalled and removed on this machine. Needs root and writable hierarchies.
 #![allow(clippy::unwrap_used)]
 
+#[path = "cgroups/version_1.rs"]
+mod version_1;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -463,7 +466,7 @@ fn removal_names_the_process_that_holds_a_cgroup() {
         assert_eq!(line(&mut child), "ready");
         let error = cleanup.0.remove().unwrap_err().to_string();
         assert!(
-            error.contains(&format!("in it: processes {}", child.id())),
+            error.contains(&format!("process {} (sh) is in it", child.id())),
             "{error}"
         );
         drop(child.stdin.take());

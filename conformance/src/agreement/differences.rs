@@ -33,6 +33,10 @@ impl Context<'_> {
         rules.map(Vec::as_slice).unwrap_or_default()
     }
 
+    fn is_crun(&self) -> bool {
+        self.reference.name == "crun"
+    }
+
     fn is_runc_before(&self, version: [u32; 3]) -> bool {
         self.reference.name == "runc" && self.reference.version < version
     }
@@ -263,5 +267,43 @@ pub static TABLE: &[Intended] = &[
                 .any(|file| is_of(difference, file));
             context.is_runc_before([1, 4, 0]) && is_zero && is_pids
         },
+    },
+    Intended {
+        what: "crun: other devices",
+        reason: "its default devices have the console and not the tunnels, and it restricts nothing without a rule that does",
+        applies: |context, difference| {
+            let is_devices =
+                matches!(difference, Device { .. }) || is_of(difference, "devices/devices.list");
+            context.is_crun() && is_devices
+        },
+    },
+    Intended {
+        what: "crun: values that are refused by it alone",
+        reason: "it writes 0 and -1 where they are not set or no limit, and weights to files that the kernel has not",
+        applies: |context, difference| {
+            context.is_crun() && matches!(difference, OnlyTheirsRefused(_))
+        },
+    },
+    Intended {
+        what: "crun: values that are not refused by it",
+        reason: "it ignores what the version of cgroups does not have, and leaves values beyond their range to the kernel",
+        applies: |context, difference| {
+            context.is_crun() && matches!(difference, OnlyOursRefused(_))
+        },
+    },
+    Intended {
+        what: "crun before 1.11: `cpu.burst` is ignored, and zeros are written",
+        reason: "it did not know the field; 0 is not set for bareboat and runc",
+        applies: |context, difference| {
+            let is_one =
+                |file: &&str| matches!(difference, File { name, .. } if name.contains(*file));
+            let zeros = ["burst", "pids.max", "memory.soft_limit", "memory.low"];
+            context.is_crun() && zeros.iter().any(is_one)
+        },
+    },
+    Intended {
+        what: "crun before 1.23: the earlier conversion of `cpu.shares`",
+        reason: "crun's own changed; bareboat has runc's current one",
+        applies: |context, difference| context.is_crun() && is_of(difference, "unified/cpu.weight"),
     },
 ];

@@ -15,8 +15,9 @@ use crate::process::{self, Finished, LIMIT};
 use crate::runtime::Runtime;
 use crate::{Config, cgroup, rootfs};
 
-/// Files that processes, time or the kernel's bookkeeping change, and those that do something when they are written.
-const NOT_LIMITS: [&str; 25] = [
+/// Files that processes, time or the kernel's bookkeeping change, those that do something when they are written, and one
+/// that shows another's value.
+const NOT_LIMITS: [&str; 26] = [
     "cgroup.clone_children",
     "cgroup.event_control",
     "cgroup.kill",
@@ -29,6 +30,7 @@ const NOT_LIMITS: [&str; 25] = [
     "io.cost.model",
     "irq.pressure",
     "cpu.pressure",
+    "cpu.weight.nice",
     "memory.pressure",
     "memory.failcnt",
     "memory.force_empty",

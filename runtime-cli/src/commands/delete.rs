@@ -27,7 +27,11 @@ impl Delete {
                 ErrorKind::Host => Ok(Container::remove_leftovers(&root, &self.id)?),
                 _ => Err(error.into()),
             },
-            container => Ok(container?.delete(self.force)?),
+            container => match container?.delete(self.force) {
+                // Another delete was faster.
+                Err(error) if self.force && error.kind() == ErrorKind::NotFound => Ok(()),
+                result => Ok(result?),
+            },
         }
     }
 }

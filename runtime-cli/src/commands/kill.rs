@@ -24,7 +24,10 @@ pub(crate) struct Kill {
 impl Kill {
     pub(crate) fn execute(self, globals: &Globals) -> Result<()> {
         let container = super::load(globals, &self.id)?;
-        let signal = signals::parse(&self.signal)?;
+        let signal = match self.signal.as_str() {
+            "" => signals::parse("SIGTERM"),
+            signal => signals::parse(signal),
+        }?;
         if !self.all {
             return Ok(container.kill(signal)?);
         }

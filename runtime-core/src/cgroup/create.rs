@@ -191,8 +191,10 @@ fn set_up(planned: &Planned, mode: Mode, made: &Made) -> Result<(), CgroupError>
     if has_cpuset {
         return cpuset::set_up(planned, is_new);
     }
-    if directory.version == Version::V2 && (mode == Mode::V2 || !writes.is_empty()) {
-        enable_controllers(directory);
+    if directory.version == Version::V2 {
+        if mode == Mode::V2 || !writes.is_empty() {
+            enable_controllers(directory);
+        }
         check_type(planned)?;
     }
     if !writes.is_empty() {

@@ -139,22 +139,24 @@ fn for_each_entry(path: &Path, mut take: impl FnMut(&str, bool)) -> rustix::io::
 pub(super) fn processes(path: &Path) -> io::Result<Vec<i32>> {
     let mut pids = Vec::new();
     for directory in tree(path)? {
-        let content =
-            open_directory(&directory).and_then(|directory| read_file(directory, "cgroup.procs"));
-        match content {
-            // A process of another pid namespace is 0 here.
-            Ok(content) => pids.extend(
-                content
-                    .lines()
-                    .filter_map(|line| line.parse::<i32>().ok())
-                    .filter(|&pid| pid > 0),
-            ),
-            // Removed meanwhile; or threaded, and its processes are those of its domain (cgroups(7)).
-            Err(Errno::NOENT | Errno::NODEV | Errno::OPNOTSUPP) => {}
-            Err(errno) => return Err(errno.into()),
-        }
+        pids.extend(own_processes(&directory)?);
     }
     pids.sort_unstable();
     pids.dedup();
     Ok(pids)
+}
+
+/// The processes of a cgroup itself.
+pub(super) fn own_processes(path: &Path) -> io::Result<Vec<i32>> {
+    match open_directory(path).and_then(|directory| read_file(directory, "cgroup.procs")) {
+        // A process of another pid namespace is 0 here.
+        Ok(content) => Ok(content
+            .lines()
+            .filter_map(|line| line.parse::<i32>().ok())
+            .filter(|&pid| pid > 0)
+            .collect()),
+        // Removed meanwhile; or threaded, and its processes are those of its domain (cgroups(7)).
+        Err(Errno::NOENT | Errno::NODEV | Errno::OPNOTSUPP) => Ok(Vec::new()),
+        Err(errno) => Err(errno.into()),
+    }
 }

@@ -102,6 +102,11 @@ impl Cgroup {
         }
     }
 
+    /// Whether all of it was made for the container.
+    pub(crate) fn is_new(&self) -> bool {
+        self.existed.is_empty()
+    }
+
     pub(super) fn in_v1(&self) -> impl Iterator<Item = &Directory> {
         self.directories
             .iter()

@@ -3,19 +3,19 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
 use super::Cgroup;
-use super::files::{open_directory, processes, write_file};
+use super::files::{open_directory, processes, tree, write_file};
 use super::sys;
 
 /// How long processes may take to be frozen before they are signalled anyway.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// How often processes are looked for that were started while others were signalled.
-const ROUNDS: usize = 100;
+/// How long processes are looked for that were started while others were signalled, where they cannot be frozen.
+const LIMIT: Duration = Duration::from_secs(10);
 
 impl Cgroup {
     /// Sends a signal to all processes in it and below it. SIGKILL reaches frozen ones too; others stay frozen, and get
@@ -54,7 +54,8 @@ impl Cgroup {
     /// appears.
     fn kill_v1(&self) -> io::Result<()> {
         let mut signalled = BTreeSet::new();
-        for _ in 0..ROUNDS {
+        let deadline = Instant::now() + LIMIT;
+        while Instant::now() < deadline {
             let pids = self.all_processes()?;
             if pids.iter().all(|pid| signalled.contains(pid)) {
                 break;
@@ -64,6 +65,7 @@ impl Cgroup {
                 .all_processes()
                 .and_then(|pids| signal_each(&pids, libc::SIGKILL, &mut signalled));
             self.thaw()?;
+            self.thaw_below()?;
             result?;
             if frozen {
                 return Ok(());
@@ -72,6 +74,25 @@ impl Cgroup {
         }
         // One that was frozen before all this dies when it goes on.
         self.thaw()
+    }
+
+    /// Cgroups that the container made in the freezer of version 1 and froze: a frozen process there does not die.
+    fn thaw_below(&self) -> io::Result<()> {
+        let Some(freezer) = self.with_controller("freezer") else {
+            return Ok(());
+        };
+        for directory in tree(&freezer.path)? {
+            if directory == freezer.path {
+                continue;
+            }
+            let thawed = open_directory(&directory)
+                .and_then(|directory| write_file(directory, "freezer.state", "THAWED"));
+            match thawed {
+                Ok(()) | Err(Errno::NOENT | Errno::NODEV) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
     }
 
     fn signal_frozen(&self, signal: i32) -> io::Result<()> {

@@ -37,6 +37,7 @@ mod systemd;
 #[cfg(test)]
 mod tests;
 mod update;
+mod update_unit;
 pub(crate) mod watch;
 mod write;
 
@@ -48,7 +49,7 @@ pub use handle::Cgroup;
 pub use layout::{Layout, Mode};
 pub use plan::{CgroupPlan, Directory, Version};
 pub use systemd::{Manager, Property, Systemd, Unit, UnitPlan};
-pub(crate) use update::{InForce, compile as compile_update};
+pub(crate) use update::{Asked, InForce, compile as compile_update};
 
 /// Compiles `linux.cgroupsPath` and `linux.resources`. Nothing is read or written.
 ///

@@ -8,12 +8,15 @@ use rustix::fs::{AtFlags, CWD, unlinkat};
 use rustix::io::Errno;
 
 use super::create::remove_empty;
-use super::files::{processes, tree};
+use super::files::{own_processes, tree};
 use super::path::POINTER;
 use super::{Cgroup, CgroupError};
 
 /// How long killed processes may take to be gone. The kernel frees a process's memory before it leaves the cgroup.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How many processes an error lists.
+const MOST_NAMED: usize = 10;
 
 const SHORTEST_WAIT: Duration = Duration::from_micros(100);
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
@@ -110,14 +113,59 @@ fn cannot_remove(path: &Path, errno: Errno) -> CgroupError {
         format_args!("remove the cgroup {}", path.display()),
         errno,
     );
-    let pids: Vec<String> = processes(path)
-        .unwrap_or_default()
-        .iter()
-        .map(i32::to_string)
-        .collect();
-    if pids.is_empty() {
-        error
-    } else {
-        error.explained(&format!("in it: processes {}", pids.join(", ")))
+    match holders(path) {
+        Some(holders) => error.explained(&holders),
+        None => error,
+    }
+}
+
+/// Who is in a cgroup and those below it, and where.
+fn holders(path: &Path) -> Option<String> {
+    let mut holders = Vec::new();
+    for directory in tree(path).ok()?.into_iter().rev() {
+        let place = match directory == path {
+            true => "it".to_owned(),
+            false => directory.display().to_string(),
+        };
+        for pid in own_processes(&directory).unwrap_or_default() {
+            holders.push(format!("process {} is in {place}", named(pid)));
+        }
+    }
+    if holders.len() > MOST_NAMED {
+        let more = holders.len() - MOST_NAMED;
+        holders.truncate(MOST_NAMED);
+        holders.push(format!("and {more} more"));
+    }
+    (!holders.is_empty()).then(|| holders.join(", "))
+}
+
+/// A process with its program's name: `17 (sleep)`.
+fn named(pid: i32) -> String {
+    let stat = procfs::process::Process::new(pid).and_then(|process| process.stat());
+    match stat {
+        Ok(stat) if stat.state == 'Z' => format!("{pid} ({}, a zombie)", stat.comm),
+        Ok(stat) => format!("{pid} ({})", stat.comm),
+        Err(_) => pid.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_named_with_its_program_and_a_zombie_is_called_one() {
+        let own = std::process::id() as i32;
+        assert!(named(own).starts_with(&format!("{own} (")));
+        let mut child = Command::new("true").spawn().unwrap();
+        let pid = child.id() as i32;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while named(pid) != format!("{pid} (true, a zombie)") {
+            assert!(Instant::now() < deadline, "{}", named(pid));
+            sleep(Duration::from_millis(1));
+        }
+        child.wait().unwrap();
     }
 }

@@ -16,9 +16,10 @@ use super::error::shown;
 use super::files::{open_directory, read_file, read_value, write_file};
 use super::layout::Mode;
 use super::path::POINTER;
-use super::plan::{CgroupPlan, Directory, Planned, Version};
+use super::plan::{CgroupPlan, Directory, Planned, Version, Write};
+use super::update_unit::{UnitUpdate, files_of};
 use super::write::{Journal, write_each};
-use super::{Cgroup, CgroupError, Layout, resources, restore, sys};
+use super::{Cgroup, CgroupError, Layout, resources, restore, sys, systemd};
 
 const LIMIT: &str = "/linux/resources/memory/limit";
 const SWAP: &str = "/linux/resources/memory/swap";
@@ -35,6 +36,8 @@ pub(crate) struct InForce {
     pub(crate) quota: Option<i64>,
     /// Microseconds.
     pub(crate) period: Option<u64>,
+    /// Whether the cgroup's processes run when nobody else wants to.
+    pub(crate) idle: bool,
 }
 
 /// What is to be written to a cgroup that is there.
@@ -44,9 +47,22 @@ pub(crate) struct CgroupUpdate {
     /// Rules for the devices controller of version 1.
     devices: Option<(Directory, Rules)>,
     memory: Option<LinuxMemory>,
+    unit: Option<UnitUpdate>,
 }
 
-/// Compiles an update: pure. Only what `resources` has is written.
+/// What an update is compiled from.
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    /// What is written.
+    pub(crate) resources: &'a LinuxResources,
+    /// All that holds afterwards.
+    pub(crate) kept: &'a LinuxResources,
+    /// `linux.devices`.
+    pub(crate) devices: &'a [LinuxDevice],
+    pub(crate) in_force: InForce,
+}
+
+/// Compiles an update: pure. Only what is asked for is written. The layout has systemd where the cgroup is a unit's.
 ///
 /// # Errors
 ///
@@ -54,27 +70,81 @@ pub(crate) struct CgroupUpdate {
 pub(crate) fn compile(
     cgroup: &Cgroup,
     layout: &Layout,
-    resources: &LinuxResources,
-    devices: &[LinuxDevice],
+    asked: &Asked<'_>,
 ) -> Result<CgroupUpdate, CgroupError> {
     let mut plan = CgroupPlan::of(cgroup, layout);
-    resources::compile(&mut plan, resources)?;
-    for planned in &mut plan.directories {
+    resources::compile(&mut plan, asked.resources)?;
+    let memory = asked.resources.memory();
+    if let Some(memory) = memory {
+        enable_oom_killer(&mut plan, memory);
+    }
+    settle_weight(&mut plan, asked.in_force.idle && cgroup.unit().is_some());
+    let mut update = CgroupUpdate {
+        plan,
+        devices: None,
+        memory: *memory,
+        unit: None,
+    };
+    let mut rules = None;
+    if let Some(devices) = asked.resources.devices() {
+        rules = Some(Rules::from_config(devices, asked.devices)?).filter(|_| !layout.rootless);
+        update.compile_devices(devices, asked.devices)?;
+    }
+    if let (Some(unit), Some(systemd)) = (cgroup.unit(), &layout.systemd) {
+        let mut all = CgroupPlan::of(cgroup, layout);
+        resources::compile(&mut all, asked.kept)?;
+        update.unit = Some(UnitUpdate {
+            unit: unit.clone(),
+            properties: systemd::update(&mut update.plan, rules.as_ref(), systemd)?,
+            files: files_of([&update.plan, &all]),
+        });
+    }
+    for planned in &mut update.plan.directories {
         // Whether a value is wrong may depend on any other that is in force still.
         planned
             .writes
             .iter_mut()
             .for_each(|write| write.again = true);
     }
-    let mut update = CgroupUpdate {
-        plan,
-        devices: None,
-        memory: *resources.memory(),
-    };
-    if let Some(rules) = resources.devices() {
-        update.compile_devices(rules, devices)?;
-    }
     Ok(update)
+}
+
+/// At creation it is enabled already.
+fn enable_oom_killer(plan: &mut CgroupPlan, memory: &LinuxMemory) {
+    const OOM: &str = "/linux/resources/memory/disableOOMKiller";
+    if memory.disable_oom_killer() == Some(false)
+        && let Ok(hierarchy) = plan.hierarchy("memory", OOM)
+        && hierarchy.version() == Version::V1
+    {
+        hierarchy.write("memory.oom_control", 0, OOM).or_skip();
+    }
+}
+
+/// An idle cgroup has no weight, and the kernel takes none for it. systemd makes one that gets a weight a common one.
+fn settle_weight(plan: &mut CgroupPlan, no_longer_idle: bool) {
+    let is_weight = |write: &Write| ["cpu.weight", "cpu.shares"].contains(&write.file.as_ref());
+    let mut ignored = None;
+    for planned in &mut plan.directories {
+        let weight = planned.writes.iter().find(|write| is_weight(write));
+        let Some(origin) = weight.map(|write| write.origin.clone()) else {
+            continue;
+        };
+        let mut writes = planned.writes.iter();
+        match writes.rfind(|write| write.file == "cpu.idle") {
+            Some(idle) if idle.value.trim() == "1" => {
+                planned.writes.retain(|write| !is_weight(write));
+                ignored = Some(origin);
+            }
+            None if no_longer_idle => drop(planned.write("cpu.idle", 0, origin)),
+            _ => {}
+        }
+    }
+    if let Some(origin) = ignored {
+        plan.ignore(
+            origin,
+            "unable to apply both a weight and idle: an idle cgroup has no weight",
+        );
+    }
 }
 
 impl CgroupUpdate {
@@ -95,6 +165,11 @@ impl CgroupUpdate {
     /// What is asked for that has no effect, and why: JSON pointers with reasons.
     pub(crate) fn ignored(&self) -> impl Iterator<Item = (&str, &str)> {
         self.plan.ignored()
+    }
+
+    fn changes_devices(&self) -> bool {
+        let mut planned = self.plan.directories.iter();
+        self.devices.is_some() || planned.any(|planned| planned.devices.is_some())
     }
 }
 
@@ -120,6 +195,7 @@ impl Cgroup {
                 .and_then(|text| text.split_whitespace().next()?.parse().ok())
                 .filter(|&quota| quota > 0),
             period: period.and_then(|text| text.split_whitespace().last()?.parse().ok()),
+            idle: read("cpu", "cpu.idle", "cpu.idle").is_some_and(|text| text.trim() == "1"),
         }
     }
 
@@ -164,7 +240,14 @@ impl Cgroup {
                 })?;
             }
         }
-        Ok(())
+        let Some(unit) = &update.unit else {
+            return Ok(());
+        };
+        self.tell_systemd(unit)
+            .map_err(|error| match update.changes_devices() {
+                true => error.explained("and the new device rules are in force"),
+                false => error,
+            })
     }
 
     /// On version 2 the kernel would kill processes until a new limit holds, on version 1 it refuses the limit without
@@ -224,33 +307,32 @@ impl Cgroup {
                 }
             }
         });
-        let result = changed.map_err(|error| self.restore_devices(error, path, &before));
+        let result = changed.map_err(|error| match restore_devices(path, &before) {
+            Ok(()) => error,
+            Err(second) => error.explained(&format!("and not taken back: {second}")),
+        });
         if pause && let Err(cause) = self.thaw() {
             let problem = format!("let the processes go on: {cause}");
             return result.and(Err(CgroupError::refused(devices::POINTER, problem)));
         }
         result
     }
+}
 
-    /// The rules that were in force are again, where the kernel tells which they were.
-    fn restore_devices(&self, error: CgroupError, path: &Path, before: &Current) -> CgroupError {
-        let Current::Only(list) = before else {
-            return error.explained("and devices that were denied before may be allowed now");
-        };
-        let mut rules = Rules::default();
-        for (device, access) in list {
-            let exception = (*access, devices::POINTER.into());
-            rules.exceptions.insert(*device, exception);
-        }
-        let restored = open(path).and_then(|handle| {
-            let now = read_devices(path, handle.as_fd())?;
-            write_rules(path, handle.as_fd(), &transition(&now, &rules).writes)
-        });
-        match restored {
-            Ok(()) => error,
-            Err(second) => error.explained(&format!("and not taken back: {second}")),
-        }
+/// The rules that were in force are again.
+pub(super) fn restore_devices(path: &Path, before: &Current) -> Result<(), CgroupError> {
+    let Current::Only(list) = before else {
+        let problem = "devices that were denied before may be allowed now";
+        return Err(CgroupError::host(devices::POINTER, problem));
+    };
+    let mut rules = Rules::default();
+    for (device, access) in list {
+        let exception = (*access, devices::POINTER.into());
+        rules.exceptions.insert(*device, exception);
     }
+    let handle = open(path)?;
+    let now = read_devices(path, handle.as_fd())?;
+    write_rules(path, handle.as_fd(), &transition(&now, &rules).writes)
 }
 
 fn open(path: &Path) -> Result<OwnedFd, CgroupError> {

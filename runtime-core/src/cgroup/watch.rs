@@ -214,7 +214,55 @@ fn value(text: &str, name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    const AT_ONCE: Duration = Duration::ZERO;
+
+    /// A cgroup of version 2 whose files are ordinary ones: nothing wakes who polls them, but each wait looks first.
+    #[test]
+    fn of_version_2_each_rise_of_the_count_is_noticed_once_and_then_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| fs::write(directory.path().join(file), text).unwrap();
+        write("memory.events", "oom 1\noom_kill 1\n");
+        write("cgroup.events", "populated 1\nfrozen 0\n");
+        let cgroup = Cgroup {
+            directories: vec![Directory {
+                version: Version::V2,
+                controllers: vec!["memory".to_owned()],
+                mount_point: "/sys/fs/cgroup".into(),
+                path: directory.path().to_owned(),
+            }],
+            existed: Vec::new(),
+            made_parents: Vec::new(),
+            unit: None,
+        };
+        let mut watch = cgroup.watch_memory().unwrap().unwrap();
+        assert_eq!(watch.wait(AT_ONCE).unwrap(), Noticed::Nothing);
+        write("memory.events", "oom 1\noom_kill 3\n");
+        assert_eq!(watch.wait(AT_ONCE).unwrap(), Noticed::Oom { kills: 3 });
+        assert_eq!(watch.wait(AT_ONCE).unwrap(), Noticed::Nothing);
+        write("cgroup.events", "populated 0\nfrozen 0\n");
+        assert_eq!(watch.wait(AT_ONCE).unwrap(), Noticed::Ended);
+    }
+
+    #[test]
+    fn without_a_memory_controller_there_is_nothing_to_watch() {
+        let directory = tempfile::tempdir().unwrap();
+        let cgroup = Cgroup {
+            directories: vec![Directory {
+                version: Version::V2,
+                controllers: Vec::new(),
+                mount_point: "/sys/fs/cgroup".into(),
+                path: directory.path().to_owned(),
+            }],
+            existed: Vec::new(),
+            made_parents: Vec::new(),
+            unit: None,
+        };
+        assert!(cgroup.watch_memory().unwrap().is_none());
+    }
 
     #[test]
     fn a_number_is_found_by_its_whole_name() {

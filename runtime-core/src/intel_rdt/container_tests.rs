@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxIntelRdt, LinuxResources, Spec};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -134,4 +134,67 @@ fn a_named_class_outlives_the_container() {
     container.delete(true).unwrap();
     assert!(place.path("resctrl/gold").exists());
     assert!(!place.path("resctrl/gold/mon_groups/guest").exists());
+}
+
+#[test]
+fn shares_change_while_the_container_runs_and_are_kept() {
+    let Some(place) = Place::new() else { return };
+    let container = place
+        .make("more", &SLEEP, json!({"memBwSchema": "MB:0=20"}))
+        .unwrap();
+    let mut asked = LinuxIntelRdt::default();
+    asked.set_l3_cache_schema(Some("L3:0=f".into()));
+    let mut resources = LinuxResources::default();
+    resources.set_pids(serde_json::from_value(json!({"limit": 17})).unwrap());
+    container.update_with(&resources, Some(&asked)).unwrap();
+    let schemata = fs::read_to_string(place.path("resctrl/more/schemata")).unwrap();
+    assert!(schemata.ends_with("MB:0=20\nL3:0=f\n"), "{schemata}");
+    let spec = container.spec().unwrap();
+    let linux = spec.linux().clone().unwrap();
+    let kept = linux.intel_rdt().clone().unwrap();
+    assert_eq!(kept.l3_cache_schema().as_deref(), Some("L3:0=f"));
+    assert_eq!(kept.mem_bw_schema().as_deref(), Some("MB:0=20"));
+    let pids = linux.resources().as_ref().unwrap().pids().unwrap();
+    assert_eq!(pids.limit(), 17);
+    container.delete(true).unwrap();
+}
+
+#[test]
+fn shares_that_the_kernel_refuses_and_those_of_a_refused_update_are_taken_back() {
+    let Some(place) = Place::new() else { return };
+    let container = place.make("back", &SLEEP, json!({})).unwrap();
+    let schemata = || fs::read_to_string(place.path("resctrl/back/schemata")).unwrap();
+    // The stand-in keeps all that is written: what is written back comes last.
+    let before = "MB:0=100\nL3:0=fff\n";
+    let mut asked = LinuxIntelRdt::default();
+    asked.set_l3_cache_schema(Some("L3:0=f".into()));
+    asked.set_mem_bw_schema(Some("MB:nonsense".into()));
+    let none = LinuxResources::default();
+    let error = container.update_with(&none, Some(&asked)).unwrap_err();
+    assert_eq!(error.origin(), Some("/linux/intelRdt/memBwSchema"));
+    assert!(error.to_string().contains("MB:nonsense"), "{error}");
+    assert!(schemata().ends_with(&format!("L3:0=f\n{before}")));
+    asked.set_mem_bw_schema(None);
+    let mut resources = LinuxResources::default();
+    resources.set_cpu(serde_json::from_value(json!({"cpus": "4000"})).unwrap());
+    let error = container.update_with(&resources, Some(&asked)).unwrap_err();
+    assert_eq!(error.origin(), Some("/linux/resources/cpu/cpus"));
+    assert!(schemata().ends_with(&format!("L3:0=f\n{before}")));
+    let spec = container.spec().unwrap();
+    let kept = spec.linux().clone().unwrap().intel_rdt().clone().unwrap();
+    assert_eq!(kept.l3_cache_schema(), &None);
+    container.delete(true).unwrap();
+}
+
+#[test]
+fn a_container_without_a_class_gets_none_by_an_update() {
+    let Some(place) = Place::new() else { return };
+    let builder = place.builder("classless", &SLEEP, Value::Null);
+    let container = builder.create().unwrap();
+    let none = LinuxResources::default();
+    let error = container
+        .update_with(&none, Some(&LinuxIntelRdt::default()))
+        .unwrap_err();
+    assert!(error.to_string().contains("Intel RDT"), "{error}");
+    container.delete(true).unwrap();
 }

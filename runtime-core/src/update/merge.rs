@@ -51,7 +51,7 @@ pub(super) fn merge(
     let mut asked = given(serde_json::to_value(asked).map_err(unreadable)?, &[]);
     let mut written: LinuxResources = typed(asked.clone())?;
     if let Some(cpu) = written.cpu_mut().as_mut() {
-        complete_cpu(cpu, in_force);
+        complete_cpu(cpu, before.cpu().as_ref(), in_force);
     }
     let unlimited = written.memory_mut().as_mut().map(|memory| {
         let unlimited = memory.limit() == Some(-1) && memory.swap().is_none();
@@ -69,6 +69,7 @@ pub(super) fn merge(
     }
     // How one update is to be made, and not what holds afterwards.
     remove(&mut asked, "/memory", "checkBeforeUpdate");
+    forget_overridden(kept, &asked);
     merge_value(kept, asked);
     Ok(Merged {
         written,
@@ -76,7 +77,7 @@ pub(super) fn merge(
     })
 }
 
-fn typed(value: Value) -> Result<LinuxResources> {
+pub(super) fn typed(value: Value) -> Result<LinuxResources> {
     serde_json::from_value(value).map_err(unreadable)
 }
 
@@ -117,7 +118,11 @@ fn given(value: Value, path: &[&str]) -> Value {
         .into()
 }
 
-fn complete_cpu(cpu: &mut LinuxCpu, in_force: InForce) {
+fn complete_cpu(cpu: &mut LinuxCpu, before: Option<&LinuxCpu>, in_force: InForce) {
+    // The kernel forgets the weight of an idle cgroup.
+    if cpu.idle() == Some(0) && cpu.shares().is_none() && in_force.idle {
+        cpu.set_shares(before.and_then(LinuxCpu::shares));
+    }
     if cpu.quota().is_none() && cpu.period().is_none() {
         return;
     }
@@ -172,6 +177,28 @@ fn check_memory(resources: &LinuxResources) -> Result<()> {
     Err(Error::config(format!("{POINTER}/memory/swap"), problem))
 }
 
+/// A file that an earlier update or the configuration named has another value from now on.
+fn forget_overridden(kept: &mut Value, given: &Value) {
+    const FILES: [(&str, &str); 11] = [
+        ("/cpu/quota", "cpu.max"),
+        ("/cpu/period", "cpu.max"),
+        ("/cpu/burst", "cpu.max.burst"),
+        ("/cpu/shares", "cpu.weight"),
+        ("/cpu/idle", "cpu.idle"),
+        ("/cpu/cpus", "cpuset.cpus"),
+        ("/cpu/mems", "cpuset.mems"),
+        ("/memory/limit", "memory.max"),
+        ("/memory/swap", "memory.swap.max"),
+        ("/memory/reservation", "memory.low"),
+        ("/pids/limit", "pids.max"),
+    ];
+    for (member, file) in FILES {
+        if given.pointer(member).is_some() {
+            remove(kept, "/unified", file);
+        }
+    }
+}
+
 /// Puts what is given over what was there. A member that is a list of entries gets those that it has not.
 fn merge_value(kept: &mut Value, given: Value) {
     let (Some(kept), Value::Object(given)) = (kept.as_object_mut(), given) else {
@@ -215,6 +242,7 @@ mod tests {
         memory: None,
         quota: None,
         period: None,
+        idle: false,
     };
 
     fn merged(stored: Value, asked: Value, in_force: InForce) -> (Value, Value) {
@@ -370,6 +398,27 @@ mod tests {
             json!({"memory.high": "1", "pids.max": "2"})
         );
         assert_eq!(kept["rdma"]["a"], json!({"hcaHandles": 1, "hcaObjects": 2}));
+    }
+
+    #[test]
+    fn what_unified_said_before_is_forgotten_where_a_limit_is_given() {
+        let stored = json!({"unified": {"cpu.max": "1 2", "memory.high": "3"}});
+        let (_, kept) = merged(stored, json!({"cpu": {"quota": 9}}), NOTHING);
+        assert_eq!(kept["unified"], json!({"memory.high": "3"}));
+    }
+
+    #[test]
+    fn a_container_that_is_idle_no_longer_has_its_weight_again() {
+        let stored = json!({"cpu": {"shares": 512, "idle": 1}});
+        let idle = InForce {
+            idle: true,
+            ..NOTHING
+        };
+        let (written, kept) = merged(stored.clone(), json!({"cpu": {"idle": 0}}), idle);
+        assert_eq!(written, json!({"cpu": {"shares": 512, "idle": 0}}));
+        assert_eq!(kept, written);
+        let (written, _) = merged(stored, json!({"cpu": {"idle": 0}}), NOTHING);
+        assert_eq!(written, json!({"cpu": {"idle": 0}}));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod merge;
 use oci_spec::runtime::{LinuxIntelRdt, LinuxResources};
 use serde_json::{Value, json};
 
-use crate::cgroup::{self, Cgroup, Layout};
+use crate::cgroup::{self, Cgroup, Layout, Systemd};
 use crate::cgroup_error;
 use crate::container::Container;
 use crate::error::{Attempt, Error, Result};
@@ -77,20 +77,24 @@ impl Container {
         let none = Cgroup::default();
         let cgroup = container.record.cgroup.as_ref().unwrap_or(&none);
         let before = config.pointer(POINTER);
-        let merged = merge::merge(before, asked, cgroup.in_force())?;
-        let layout = Layout::detect().host(|| "read the cgroup hierarchies".to_owned())?;
+        let in_force = cgroup.in_force();
+        let merged = merge::merge(before, asked, in_force)?;
+        let mut layout = Layout::detect().host(|| "read the cgroup hierarchies".to_owned())?;
+        if cgroup.unit().is_some() {
+            layout = layout.managed_by(Systemd::read().map_err(cgroup_error)?);
+        }
         let spec = container.spec()?;
         let devices = spec
             .linux()
             .as_ref()
             .and_then(|linux| linux.devices().as_deref());
-        let update = cgroup::compile_update(
-            cgroup,
-            &layout,
-            &merged.written,
-            devices.unwrap_or_default(),
-        )
-        .map_err(cgroup_error)?;
+        let asked = cgroup::Asked {
+            resources: &merged.written,
+            kept: &merge::typed(merged.kept.clone())?,
+            devices: devices.unwrap_or_default(),
+            in_force,
+        };
+        let update = cgroup::compile_update(cgroup, &layout, &asked).map_err(cgroup_error)?;
         for (pointer, reason) in update.ignored() {
             tracing::warn!("{pointer}: {reason}");
         }

@@ -34,7 +34,11 @@ fn hierarchy<'a>(
     file: &str,
 ) -> Result<&'a mut Planned, CgroupError> {
     if plan.mode != Mode::V2 {
-        return refuse(pointer, "this host's controllers are in cgroup v1");
+        // The first words are runc's.
+        return refuse(
+            pointer,
+            "invalid configuration: this host's controllers are in cgroup v1",
+        );
     }
     match word(pointer, file)?.split_once('.') {
         // The cgroup's own files, which are there without any controller.

@@ -95,6 +95,12 @@ impl Cgroup {
         self.files_of("memory", memory::oom_kills)
     }
 
+    /// Whether it has as many tasks as it may have.
+    pub(crate) fn has_no_room_for_processes(&self) -> io::Result<bool> {
+        let pids = self.files_of("pids", pids::read)?;
+        Ok(pids.limit.is_some_and(|limit| pids.current >= limit))
+    }
+
     /// What `read` makes of the files of a controller, by its name in version 1.
     fn files_of<T: Default>(
         &self,

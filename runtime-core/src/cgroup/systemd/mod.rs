@@ -91,6 +91,19 @@ pub(super) fn compile(
     Ok(())
 }
 
+/// The properties of limits that change, whose values are rounded to what systemd can say.
+pub(super) fn update(
+    plan: &mut CgroupPlan,
+    rules: Option<&Rules>,
+    systemd: &Systemd,
+) -> Result<Vec<Property>, CgroupError> {
+    resources::round(plan);
+    let devices = rules.map(|rules| devices::properties(rules, plan.mode, systemd.version));
+    let mut properties = devices.unwrap_or_default();
+    properties.extend(resources::properties(plan, systemd.version)?);
+    Ok(properties)
+}
+
 /// What every container's unit has. The process is not known yet, and comes in when the unit is started.
 fn basic(names: &Names, mode: Mode) -> Vec<Property> {
     let io = match mode {

@@ -311,7 +311,7 @@ fn unified_files_are_written_line_by_line_on_version_2_alone() {
     );
     assert_eq!(
         refusal(&hybrid(), unified).1,
-        "this host's controllers are in cgroup v1"
+        "invalid configuration: this host's controllers are in cgroup v1"
     );
     for file in ["../memory.max", "memory", ".max", "memory.", "dmem.max"] {
         let pointer = format!("unified/{}", file.replace('/', "~1"));

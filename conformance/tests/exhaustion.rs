@@ -1,0 +1,167 @@
+//! Limits so low that a container, or a further process in it, comes to nothing: the error says which limit it was.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+
+use conformance::runtime::runtime;
+use conformance::{Container, Finished, cgroup};
+use serde_json::{Value, json};
+
+const OOM: &str = "container init was OOM-killed (memory limit too low?)";
+
+fn refused(finished: Finished, phrases: &[&str], own: &[&str]) {
+    let phrases = match runtime().is_bareboat() {
+        true => [phrases, own].concat(),
+        false => phrases.to_vec(),
+    };
+    let _ = finished.refused(&phrases);
+}
+
+fn limited(limit: u64) -> Value {
+    json!({"limit": limit, "swap": limit})
+}
+
+#[test]
+fn an_init_that_is_killed_for_want_of_memory_is_explained_by_the_limit() {
+    if runtime().departs("runc", "fails in other ways with so little") {
+        return;
+    }
+    for limit in [4096, 16384, 65536] {
+        let container = Container::new(|config| {
+            config
+                .waits()
+                .set("/linux/resources/memory", limited(limit));
+        });
+        let value = format!("the limit is {limit} bytes");
+        let own = ["/linux/resources/memory/limit", value.as_str()];
+        refused(container.create(), &[OOM], &own);
+        container.assert_nothing_left();
+        refused(container.run(), &[OOM], &own);
+        container.assert_nothing_left();
+    }
+}
+
+#[test]
+fn whichever_step_of_a_containers_life_is_the_last_is_explained() {
+    if runtime().departs("runc", "fails in other ways with so little") {
+        return;
+    }
+    // At some of these the init is set up, and killed when it is to become the user's program.
+    for pages in (16..=32).step_by(2) {
+        let limit = pages * 4096;
+        let container = Container::new(|config| {
+            config
+                .args(&["sleep", "60"])
+                .set("/linux/resources/memory", limited(limit));
+        });
+        let value = format!("the limit is {limit} bytes");
+        let explanation = [OOM, "/linux/resources/memory/limit", value.as_str()];
+        let created = container.create();
+        if created.code() != 0 {
+            refused(created, &explanation, &[]);
+            container.assert_nothing_left();
+            continue;
+        }
+        let started = container.start();
+        if started.code() != 0 {
+            refused(started, &explanation, &[]);
+            assert_eq!(container.status(), "stopped");
+        }
+    }
+}
+
+#[test]
+fn a_limit_that_is_given_as_unified_is_named_as_such() {
+    if cgroup::is_v1("memory") {
+        eprintln!("skipped: unified is for cgroup v2");
+        return;
+    }
+    let container = Container::new(|config| {
+        config.waits().set(
+            "/linux/resources/unified",
+            json!({"memory.max": "4096", "memory.swap.max": "0"}),
+        );
+    });
+    let own = ["/linux/resources/unified/memory.max", "the limit is 4096"];
+    refused(container.create(), &[OOM], &own);
+    container.assert_nothing_left();
+}
+
+#[test]
+fn a_hook_in_the_container_that_is_killed_for_want_of_memory_is_explained_by_the_limit() {
+    if runtime().departs("runc", "has hooks in the runtime's cgroup") {
+        return;
+    }
+    for kind in ["createContainer", "startContainer"] {
+        let container = Container::new(|config| {
+            config.waits();
+            let hook = json!({
+                "path": "/bin/busybox",
+                "args": ["dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"],
+            });
+            config
+                .set("/hooks", json!({kind: [hook]}))
+                .set("/linux/resources/memory", limited(8 << 20));
+        });
+        let own = [OOM, "/linux/resources/memory/limit", "busybox"];
+        refused(container.run(), &[], &own);
+        container.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_program_that_is_killed_for_want_of_memory_is_no_error_of_the_runtime() {
+    let container = Container::new(|config| {
+        config
+            .args(&["dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"])
+            .set("/linux/resources/memory", limited(16 << 20));
+    });
+    let finished = container.run();
+    assert_eq!((finished.code(), finished.stderr.as_str()), (137, ""));
+}
+
+#[test]
+fn a_further_process_that_is_killed_for_want_of_memory_is_explained() {
+    let container = Container::new(|config| {
+        config
+            .args(&["sleep", "60"])
+            .set("/linux/resources/memory", limited(8 << 20));
+    });
+    let _ = container.run_detached();
+    // No more than what is used now.
+    let directory = cgroup::of_process(container.pid(), "memory");
+    let (file, value) = match cgroup::is_v1("memory") {
+        true => ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        false => ("memory.max", "memory.current"),
+    };
+    let used = fs::read_to_string(directory.join(value)).unwrap();
+    fs::write(directory.join(file), used.trim()).unwrap();
+    let finished = container.exec(&[], &["true"]);
+    assert_ne!(finished.code(), 0, "{finished:?}");
+    if runtime().is_bareboat() {
+        refused(
+            finished,
+            &[],
+            &["OOM-killed", "/linux/resources/memory/limit"],
+        );
+    }
+}
+
+#[test]
+fn a_process_that_the_pids_limit_keeps_out_is_explained() {
+    if runtime().departs("runc", "says nothing of the limit") {
+        return;
+    }
+    let container = Container::new(|config| {
+        config
+            .args(&["sleep", "60"])
+            .set("/linux/resources/pids", json!({"limit": 1}));
+    });
+    let _ = container.run_detached();
+    let own = [
+        "no further process may be in the container (pids limit too low?)",
+        "/linux/resources/pids/limit",
+        "the limit is 1 processes",
+    ];
+    refused(container.exec(&[], &["true"]), &[], &own);
+}
