@@ -64,7 +64,7 @@ def cri(lab):
     config = {1: {1: "one"}, 2: {1: IMAGE}, 3: ["sleep", "600"], 15: {1: RESOURCES, 2: CONFINED}}
     container = service("CreateContainer", {1: pod, 2: config, 3: POD})[1].decode()
     service("StartContainer", {1: container})
-    answer = service("ExecSync", {1: container, 2: ["sh", "-c", "echo inside; cat /proc/1/attr/current"], 3: 60})
+    answer = service("ExecSync", {1: container, 2: ["sh", "-c", "echo inside; cat /proc/self/attr/current"], 3: 60})
     same(answer.get(3, 0), 0, "the exit code")
     same(answer[1].decode().split(), ["inside", "cri-containerd.apparmor.d", "(enforce)"], "the output and the profile")
     scope = f"cri-containerd-{container}.scope"
