@@ -1,4 +1,5 @@
 //! `pause` and `resume`, as runc has them.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::os::fd::AsRawFd;

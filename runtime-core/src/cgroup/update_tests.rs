@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
 
+use crate::cgroup::Property;
+
 use super::*;
 
 fn directory(version: Version, controllers: &[&str]) -> Directory {
@@ -125,4 +127,70 @@ fn an_idle_cgroup_gets_no_weight() {
     assert!(reason.starts_with("unable to apply both"));
     let cpu = json!({"cpu": {"shares": 1024, "idle": 0}});
     assert_eq!(writes(&v2(), cpu), ["cpu.weight 100", "cpu.idle 0"]);
+}
+
+fn of_unit(resources: Value, kept: Value, idle: bool) -> CgroupUpdate {
+    let mut cgroup = v2();
+    cgroup.unit =
+        serde_json::from_value(json!({"name": "web.scope", "manager": "system"})).unwrap();
+    let systemd = systemd::Systemd {
+        manager: systemd::Manager::System,
+        version: 252,
+        control_group: "/".into(),
+    };
+    let asked = Asked {
+        resources: &serde_json::from_value(resources).unwrap(),
+        kept: &serde_json::from_value(kept).unwrap(),
+        devices: &[],
+        in_force: InForce {
+            idle,
+            ..InForce::default()
+        },
+    };
+    compile(&cgroup, &layout().managed_by(systemd), &asked).unwrap()
+}
+
+#[test]
+fn systemd_is_told_what_is_written_and_the_files_of_all_limits_stay_as_they_are() {
+    let resources = json!({"cpu": {"quota": 3000, "period": 10_000}, "pids": {"limit": 5}});
+    let kept = json!({"memory": {"limit": 4096}, "cpu": {"burst": 7}, "pids": {"limit": 5}});
+    let unit = of_unit(resources, kept, false).unit.unwrap();
+    let mut names: Vec<_> = unit.properties.iter().map(Property::name).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["CPUQuotaPerSecUSec", "CPUQuotaPeriodUSec", "TasksMax"]
+    );
+    let files: Vec<_> = unit.files.iter().map(|(_, file)| file.as_str()).collect();
+    assert_eq!(
+        files,
+        ["cpu.max", "cpu.max.burst", "memory.max", "pids.max"]
+    );
+}
+
+#[test]
+fn device_rules_are_told_when_they_change() {
+    let rules = json!({"devices": [{"allow": false, "access": "rwm"}]});
+    let unit = of_unit(rules, json!({}), false).unit.unwrap();
+    let is_policy = |property: &Property| property.name() == "DevicePolicy";
+    assert!(unit.properties.iter().any(is_policy));
+    let unit = of_unit(json!({"pids": {"limit": 5}}), json!({}), false)
+        .unit
+        .unwrap();
+    assert!(!unit.properties.iter().any(is_policy));
+}
+
+#[test]
+fn a_unit_that_gets_a_weight_is_idle_no_longer() {
+    let weight = json!({"cpu": {"shares": 1024}});
+    let all = |idle| {
+        let update = of_unit(weight.clone(), json!({}), idle);
+        let planned = update.plan.directories.into_iter();
+        let writes = planned.flat_map(|planned| planned.writes);
+        writes
+            .map(|write| write.file.into_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(all(true), ["cpu.weight", "cpu.idle"]);
+    assert_eq!(all(false), ["cpu.weight"]);
 }

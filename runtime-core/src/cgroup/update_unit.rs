@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::device_transition::Current;
 use super::files::{open_directory, read_file, write_file};
-use super::plan::{CgroupPlan, Missing, Version};
+use super::plan::{CgroupPlan, Missing};
 use super::systemd::{Property, Unit};
 use super::{Cgroup, CgroupError, devices};
 
@@ -74,7 +74,6 @@ impl Cgroup {
     /// The rules of version 1, where the kernel tells them.
     fn devices_in_force(&self) -> Option<(PathBuf, Current)> {
         let directory = self.with_controller("devices")?;
-        debug_assert_eq!(directory.version, Version::V1);
         let handle = open_directory(&directory.path).ok()?;
         let list = read_file(handle.as_fd(), "devices.list").ok()?;
         let current = Current::parse(&list)?;
