@@ -60,6 +60,10 @@ impl Before {
         if oom_kills(cgroup) > self.oom_kills {
             return Some(blame(error, oom, "bytes", limit(resources, MEMORY)));
         }
+        let was_short = || cgroup?.was_short_of_memory().ok();
+        if error.errno().is_some_and(is_for_want_of_memory) && was_short() == Some(true) {
+            return Some(blame(error, oom, "bytes", limit(resources, MEMORY)));
+        }
         let is_full = || cgroup?.has_no_room_for_processes().ok();
         if error.errno() == Some(libc::EAGAIN) && is_full() == Some(true) {
             let problem = "no further process may be in the container (pids limit too low?)";
@@ -67,6 +71,12 @@ impl Before {
         }
         None
     }
+}
+
+/// What system calls say whose memory the cgroup did not give. A child that shares its maker's memory, as the init does
+/// until its exec, is not killed (mm/oom_kill.c, `in_vfork`): the exec fails, with E2BIG when it was for its arguments.
+fn is_for_want_of_memory(errno: i32) -> bool {
+    matches!(errno, libc::ENOMEM | libc::E2BIG | libc::EFAULT)
 }
 
 fn oom_kills(cgroup: Option<&Cgroup>) -> u64 {
