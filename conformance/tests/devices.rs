@@ -1,7 +1,10 @@
 //! /dev: config-linux.md, "Devices", "Default Devices"; and the links of "Dev symbolic links" in runtime-linux.md.
 
-use conformance::Container;
+use std::process::Command;
+
 use conformance::container::{output_of, probe};
+use conformance::process::run;
+use conformance::{Container, Report};
 use serde_json::json;
 
 #[test]
@@ -86,6 +89,36 @@ fn devices_of_the_configuration_are_made_as_given() {
     assert_eq!(report.devices["unbuffered"].kind, 'c');
 }
 
+/// What the probe reports when another program executes the runtime.
+fn run_by(wrapper: &[&str], container: &Container) -> Report {
+    let runtime = container.run_command(&[]);
+    let mut command = Command::new(wrapper[0]);
+    command
+        .args(&wrapper[1..])
+        .arg(runtime.get_program())
+        .args(runtime.get_args());
+    Report::parse(&run(&mut command).ok())
+}
+
+#[test]
+fn where_the_runtime_is_in_a_user_namespace_the_hosts_devices_are_bound() {
+    // As rootless Podman starts it; the configuration has no user namespace then.
+    let holder = Container::new(|config| {
+        config.waits().user_namespace(&[(0, 0, 65536)]);
+    });
+    let _ = holder.run_detached();
+    let namespace = format!("--user=/proc/{}/ns/user", holder.pid());
+    let container = Container::new(|config| {
+        config.remove("/linux/resources");
+    });
+    let enter = ["nsenter", &namespace, "unshare", "--mount"];
+    let report = run_by(&enter, &container);
+    for name in ["null", "zero", "full", "random", "urandom", "tty"] {
+        assert_eq!(report.devices[name].kind, 'c', "{name}");
+        assert!(report.is_mounted(&format!("/dev/{name}")), "{name}");
+    }
+}
+
 #[test]
 fn the_umask_of_the_caller_does_not_take_from_a_devices_mode() {
     let container = Container::new(|config| {
@@ -94,17 +127,7 @@ fn the_umask_of_the_caller_does_not_take_from_a_devices_mode() {
             json!({"path": "/dev/own", "type": "c", "major": 10, "minor": 229, "fileMode": 0o666}),
         );
     });
-    let mut command = std::process::Command::new("sh");
-    command
-        .args(["-c", "umask 077; exec \"$@\"", "sh"])
-        .arg(&conformance::runtime::runtime().path);
-    command
-        .arg("--root")
-        .arg(container.state_root())
-        .args(["run", "--bundle"])
-        .arg(container.bundle());
-    let finished = conformance::process::run(command.arg(&container.id)).ok();
-    let report = conformance::Report::parse(&finished);
+    let report = run_by(&["sh", "-c", "umask 077; exec \"$@\"", "sh"], &container);
     assert_eq!(report.devices["own"].mode, 0o666);
     assert_eq!(report.devices["null"].mode, 0o666);
     assert_eq!(report.status("Umask"), "0022");

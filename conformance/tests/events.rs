@@ -202,5 +202,8 @@ fn a_created_container_has_statistics() {
     let _ = container.create().ok();
     let line = container.call(&["events", "--stats"]).ok().stdout;
     let event: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(event["data"]["pids"]["current"], 1);
+    let processes = event["data"]["pids"]["current"].as_u64();
+    assert!(processes > Some(0), "{line}");
+    // runc waits with several threads.
+    assert!(!runtime().is_bareboat() || processes == Some(1), "{line}");
 }

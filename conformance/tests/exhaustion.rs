@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use conformance::process::until;
 use conformance::runtime::runtime;
 use conformance::{Container, Finished, cgroup};
 use serde_json::{Value, json};
@@ -23,6 +24,9 @@ fn limited(limit: u64) -> Value {
 
 #[test]
 fn an_init_that_is_killed_for_want_of_memory_is_explained_by_the_limit() {
+    if runtime().departs("runc", "fails in other ways with so little") {
+        return;
+    }
     for limit in [4096, 16384, 65536] {
         let container = Container::new(|config| {
             config
@@ -33,9 +37,36 @@ fn an_init_that_is_killed_for_want_of_memory_is_explained_by_the_limit() {
         let own = ["/linux/resources/memory/limit", value.as_str()];
         refused(container.create(), &[OOM], &own);
         container.assert_nothing_left();
-        if runtime().is_bareboat() {
-            refused(container.run(), &[OOM], &own);
+        refused(container.run(), &[OOM], &own);
+        container.assert_nothing_left();
+    }
+}
+
+#[test]
+fn whichever_step_of_a_containers_life_is_the_last_is_explained() {
+    if runtime().departs("runc", "fails in other ways with so little") {
+        return;
+    }
+    // At some of these the init is set up, and killed when it is to become the user's program.
+    for pages in (16..=32).step_by(2) {
+        let limit = pages * 4096;
+        let container = Container::new(|config| {
+            config
+                .args(&["sleep", "60"])
+                .set("/linux/resources/memory", limited(limit));
+        });
+        let value = format!("the limit is {limit} bytes");
+        let explanation = [OOM, "/linux/resources/memory/limit", value.as_str()];
+        let created = container.create();
+        if created.code() != 0 {
+            refused(created, &explanation, &[]);
             container.assert_nothing_left();
+            continue;
+        }
+        let started = container.start();
+        if started.code() != 0 {
+            refused(started, &explanation, &[]);
+            assert_eq!(container.status(), "stopped");
         }
     }
 }
@@ -98,22 +129,24 @@ fn a_further_process_that_is_killed_for_want_of_memory_is_explained() {
             .set("/linux/resources/memory", limited(8 << 20));
     });
     let _ = container.run_detached();
-    // No more than what is used now.
     let directory = cgroup::of_process(container.pid(), "memory");
     let (file, value) = match cgroup::is_v1("memory") {
         true => ("memory.limit_in_bytes", "memory.usage_in_bytes"),
         false => ("memory.max", "memory.current"),
     };
-    let used = fs::read_to_string(directory.join(value)).unwrap();
-    fs::write(directory.join(file), used.trim()).unwrap();
-    let finished = container.exec(&[], &["true"]);
-    assert_ne!(finished.code(), 0, "{finished:?}");
-    if runtime().is_bareboat() {
-        refused(
-            finished,
-            &[],
-            &["OOM-killed", "/linux/resources/memory/limit"],
-        );
+    // No more than what is used now. The kernel counts some pages as used that each processor has in store, and a process
+    // may come by on these.
+    let failed = until("a process that is killed", || {
+        let used = fs::read_to_string(directory.join(value)).unwrap();
+        fs::write(directory.join(file), used.trim()).unwrap();
+        let finished = container.exec(&[], &["true"]);
+        (finished.code() != 0).then_some(finished)
+    });
+    // Without a word of the runtime, its program was killed already; or the container's was, after the one before.
+    let is_otherwise = failed.code() == 137 || failed.stderr.contains("stopped container");
+    if runtime().is_bareboat() && !is_otherwise {
+        let own = ["OOM-killed", "/linux/resources/memory/limit"];
+        refused(failed, &[], &own);
     }
 }
 

@@ -520,7 +520,7 @@ fn device_rules_change_without_a_moment_in_which_other_devices_are_denied() {
     };
     assert!(!may_use_own(&container));
     for _ in 0..10 {
-        change(&only(&[own.clone()]));
+        change(&only(std::slice::from_ref(&own)));
         assert!(may_use_own(&container));
         change(&only(&[]));
     }

@@ -9,8 +9,11 @@ use crate::error::{Error, Result};
 /// Podman sends it for `--group-add keep-groups`.
 pub(crate) const KEEP_ORIGINAL_GROUPS: &str = "run.oci.keep_original_groups";
 
-/// Those that are honoured, for `features`.
-pub(crate) const HONOURED: [&str; 1] = [KEEP_ORIGINAL_GROUPS];
+/// runc's: all that begin so are properties of the container's systemd unit.
+pub(crate) const SYSTEMD_PROPERTY: &str = "org.systemd.property.";
+
+/// Those that are honoured, for `features`; one with a dot at its end stands for all that begin so.
+pub(crate) const HONOURED: [&str; 2] = [KEEP_ORIGINAL_GROUPS, SYSTEMD_PROPERTY];
 
 /// "Keys MUST NOT be an empty string."
 pub(crate) fn check(spec: &Spec) -> Result<()> {

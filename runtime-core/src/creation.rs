@@ -125,8 +125,7 @@ impl<'a> Creation<'a> {
             let state = state(record, Status::Created, Some(pid));
             seccomp::hand_over(&mut agent, &listener, pid, &state)?;
         }
-        let init = self.init()?;
-        match exhaustion::died_as_init(init.pidfd(), init.pid()) {
+        match exhaustion::died_as_init(self.init()?.pid()) {
             Some(error) => Err(error),
             None => Ok(()),
         }

@@ -61,7 +61,7 @@ pub(crate) fn all(plan: &mut Builder<'_>) -> Result<()> {
         .iter()
         .filter(|(path, ..)| !is_configured(path))
         .map(default_device);
-    let bind = process::in_user_namespace(plan)?;
+    let bind = plan.facts.user_namespace || process::in_user_namespace(plan)?;
     for device in defaults.collect::<Vec<_>>().iter().chain(&configured) {
         if bind && device.kind != libc::S_IFIFO {
             bind_node(plan, device)?;

@@ -136,7 +136,7 @@ impl<'a> ExecBuilder<'a> {
             .map_err(|error| before.explain_exec(cgroup, &spec, error))?;
         tracing::debug!(pid = init.pid(), "the init of the process runs");
         let attended = self.attend(&mut init, &plan).and_then(|console| {
-            match exhaustion::died_as_init(init.pidfd(), init.pid()) {
+            match exhaustion::died_as_init(init.pid()) {
                 Some(error) => Err(error),
                 None => Ok(console),
             }

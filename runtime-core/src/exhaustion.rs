@@ -3,10 +3,10 @@
 //! The kernel does not say so itself. A process that it kills for want of memory is gone without a word, and a refused
 //! clone(2) is EAGAIN whatever the reason. But it counts, in the cgroup, what it killed and refused.
 
-use std::os::fd::BorrowedFd;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use oci_spec::runtime::{LinuxResources, Spec};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cgroup::Cgroup;
 use crate::error::{Error, ErrorKind};
@@ -17,6 +17,12 @@ const PIDS: (&str, &str) = ("/linux/resources/pids/limit", "pids.max");
 
 /// What engines look for and show.
 const OOM: &str = "container init was OOM-killed (memory limit too low?)";
+
+/// How long a process that ends may take.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// PF_EXITING of linux/sched.h: among a process's flags in proc_pid_stat(5).
+const EXITING: u32 = 4;
 
 /// A cgroup before something was started in it.
 #[derive(Debug, Default)]
@@ -54,6 +60,10 @@ impl Before {
         if oom_kills(cgroup) > self.oom_kills {
             return Some(blame(error, oom, "bytes", limit(resources, MEMORY)));
         }
+        let was_short = || cgroup?.was_short_of_memory().ok();
+        if error.errno().is_some_and(is_for_want_of_memory) && was_short() == Some(true) {
+            return Some(blame(error, oom, "bytes", limit(resources, MEMORY)));
+        }
         let is_full = || cgroup?.has_no_room_for_processes().ok();
         if error.errno() == Some(libc::EAGAIN) && is_full() == Some(true) {
             let problem = "no further process may be in the container (pids limit too low?)";
@@ -61,6 +71,12 @@ impl Before {
         }
         None
     }
+}
+
+/// What system calls say whose memory the cgroup did not give. A child that shares its maker's memory, as the init does
+/// until its exec, is not killed (mm/oom_kill.c, `in_vfork`): the exec fails, with E2BIG when it was for its arguments.
+fn is_for_want_of_memory(errno: i32) -> bool {
+    matches!(errno, libc::ENOMEM | libc::E2BIG | libc::EFAULT)
 }
 
 fn oom_kills(cgroup: Option<&Cgroup>) -> u64 {
@@ -107,17 +123,31 @@ fn blame(error: &Error, problem: &str, unit: &str, limit: Option<(String, String
 
 /// Whether a process that was thought to execute its program now was killed while it was still the init. Then nobody closed
 /// the control socket but its death.
-pub(crate) fn died_as_init(pidfd: BorrowedFd<'_>, pid: i32) -> Option<Error> {
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    let ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&now)).is_ok_and(|n| n > 0);
-    // It is a child that nobody has waited for, so its entry is still there.
-    let name = ended
-        .then(|| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok())
-        .flatten()?;
-    is_init(name.trim_end()).then(|| Error::new(ErrorKind::Setup, ENDED_SILENTLY))
+///
+/// Who has been waited for already is not known any more, and taken for well.
+pub(crate) fn died_as_init(pid: i32) -> Option<Error> {
+    let name = || std::fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+    // The kernel closes the socket a moment before it gives an executed program its name.
+    if !is_init(name()?.trim_end()) {
+        return None;
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let stat = procfs::process::Process::new(pid).and_then(|process| process.stat());
+        let stat = stat.ok()?;
+        if stat.state == 'Z' {
+            let is_killed = stat.exit_code.is_some_and(|status| {
+                libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL
+            });
+            let died = is_init(&stat.comm) && is_killed;
+            return died.then(|| Error::new(ErrorKind::Setup, ENDED_SILENTLY));
+        }
+        if stat.flags & EXITING == 0 {
+            return None;
+        }
+        sleep(Duration::from_millis(1));
+    }
+    None
 }
 
 /// The init's name as the kernel makes it of a program without a path: since Linux 6.14 that of the memfd, before that the

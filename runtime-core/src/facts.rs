@@ -21,6 +21,9 @@ pub struct HostFacts {
     pub uid: u32,
     /// The effective group of the caller.
     pub gid: u32,
+    /// Whether the caller is in a user namespace below the first one, as rootless Podman starts a runtime: nobody can make
+    /// a device there.
+    pub user_namespace: bool,
     /// The highest capability that the kernel knows (`/proc/sys/kernel/cap_last_cap`).
     pub last_capability: u32,
     /// Where the host has a procfs or sysfs: only `--no-pivot`, which leaves the host's mounts below the root, asks.
@@ -46,6 +49,7 @@ impl HostFacts {
             cgroups: Layout::detect().host(|| "read the cgroup hierarchies".to_owned())?,
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
+            user_namespace: in_user_namespace(),
             last_capability: last_capability(),
             kernel_mounts: Vec::new(),
             resctrl: None,
@@ -93,6 +97,7 @@ impl HostFacts {
             ),
             uid: 0,
             gid: 0,
+            user_namespace: false,
             last_capability: 40,
             kernel_mounts: Vec::new(),
             resctrl: None,
@@ -101,6 +106,12 @@ impl HostFacts {
             selinux: false,
         }
     }
+}
+
+/// The first user namespace maps every id to itself (user_namespaces(7)). A kernel without them has no map.
+fn in_user_namespace() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| !map.split_whitespace().eq(["0", "0", "4294967295"]))
 }
 
 /// Where file systems of these types are mounted.

@@ -9,7 +9,7 @@ use crate::builder::CgroupDriver;
 use crate::cgroup::Cgroup;
 use crate::container::Container;
 use crate::error::{Attempt, Error, ErrorKind, Result};
-use crate::exhaustion::Before;
+use crate::exhaustion::{self, Before};
 use crate::facts::HostFacts;
 use crate::hooks::{self, Kind};
 use crate::plan::{self, Options};
@@ -100,7 +100,11 @@ impl Container {
             }
             answer = hear()?;
         }
-        Ok(())
+        let init = self.record.init.map(|init| init.pid);
+        match init.and_then(exhaustion::died_as_init) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
     }
 
     /// A hook in the container may have been killed by its limits.

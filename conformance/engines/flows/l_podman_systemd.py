@@ -17,13 +17,6 @@ events_logger = "file"
 runtime_supports_json = ["{name}"]
 """
 
-STORAGE = """
-[storage]
-driver = "overlay"
-graphroot = "{work}/{user}/storage"
-runroot = "{work}/{user}/run"
-"""
-
 USER = "user"
 BECOME_USER = (
     "setpriv --reuid user --regid user --init-groups --reset-env "
@@ -32,37 +25,26 @@ BECOME_USER = (
 
 
 @functools.cache
-def _environment(lab, user):
-    """For Podman as this user: its configuration, and storage with the image in it."""
+def _directory(lab, user):
+    """The user's own, with Podman's configuration in it."""
     directory = lab.work / user
     directory.mkdir()
-    if user != "root":
-        call(["chown", user, directory]).succeeds()
-    files = {
-        "CONTAINERS_CONF": CONTAINERS.format(name=os.path.basename(lab.runtime)),
-        "CONTAINERS_STORAGE_CONF": STORAGE.format(work=lab.work, user=user),
-    }
-    environment = {}
-    for variable, content in files.items():
-        file = directory / f"{variable.lower()}.toml"
-        file.write_text(content)
-        environment[variable] = str(file)
-    return environment
-
-
-def _command(lab, user, arguments):
-    """For another user: in a service of that user's systemd, which gives it a cgroup of its own to divide."""
-    podman = ["podman", "--runtime", lab.runtime, *arguments]
-    if user == "root":
-        return podman
-    service = ["systemd-run", "--user", "--quiet", "--collect", "--pipe", "--wait"]
-    settings = [f"--setenv={name}={value}" for name, value in _environment(lab, user).items()]
-    return [*BECOME_USER, *service, *settings, *podman]
+    call(["chown", user, directory]).succeeds()
+    name = os.path.basename(lab.runtime)
+    (directory / "containers.conf").write_text(CONTAINERS.format(name=name))
+    return directory
 
 
 def _podman(lab, *arguments, user="root"):
-    environment = os.environ | _environment(lab, user)
-    return call(_command(lab, user, [str(argument) for argument in arguments]), env=environment, timeout=120)
+    """As another user in a service of that user's systemd, which gives it a cgroup of its own to divide."""
+    directory = _directory(lab, user)
+    setting = f"CONTAINERS_CONF={directory}/containers.conf"
+    before = ["env", setting]
+    if user != "root":
+        service = ["systemd-run", "--user", "--quiet", "--collect", "--pipe", "--wait", f"--setenv={setting}"]
+        before = [*BECOME_USER, *service]
+    storage = ["--root", directory / "storage", "--runroot", directory / "run", "--storage-driver", "overlay"]
+    return call([*before, "podman", "--runtime", lab.runtime, *storage, *arguments], timeout=120)
 
 
 @functools.cache

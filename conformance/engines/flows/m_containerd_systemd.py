@@ -51,6 +51,7 @@ def detached(lab):
 # Numbers of fields in runtime.v1's messages.
 POD = {1: {1: "pod", 2: "pod-uid", 3: "default"}, 8: {1: "kubepods.slice", 2: {1: {1: 2}}}}
 RESOURCES = {1: 100_000, 2: 50_000, 4: 64 << 20}
+CONFINED = {9: "runtime/default"}
 
 
 @flow("CRI: a pod with SystemdCgroup; limits, update, exec, stop, remove", group="systemd")
@@ -60,10 +61,10 @@ def cri(lab):
     _import_image(lab, "k8s.io")
     service = Service(lab.containerd_socket)
     pod = service("RunPodSandbox", {1: POD})[1].decode()
-    config = {1: {1: "one"}, 2: {1: IMAGE}, 3: ["sleep", "600"], 15: {1: RESOURCES}}
+    config = {1: {1: "one"}, 2: {1: IMAGE}, 3: ["sleep", "600"], 15: {1: RESOURCES, 2: CONFINED}}
     container = service("CreateContainer", {1: pod, 2: config, 3: POD})[1].decode()
     service("StartContainer", {1: container})
-    answer = service("ExecSync", {1: container, 2: ["sh", "-c", "echo inside; cat /proc/1/attr/current"], 3: 60})
+    answer = service("ExecSync", {1: container, 2: ["sh", "-c", "echo inside; cat /proc/self/attr/current"], 3: 60})
     same(answer.get(3, 0), 0, "the exit code")
     same(answer[1].decode().split(), ["inside", "cri-containerd.apparmor.d", "(enforce)"], "the output and the profile")
     scope = f"cri-containerd-{container}.scope"

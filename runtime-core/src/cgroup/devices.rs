@@ -12,8 +12,7 @@ use oci_spec::runtime::{LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType};
 
 use super::CgroupError;
 use super::bpf;
-use super::layout::Mode;
-use super::plan::{CgroupPlan, Origin};
+use super::plan::{CgroupPlan, Origin, Version};
 
 /// The pointer of all rules together.
 pub(super) const POINTER: &str = "/linux/resources/devices";
@@ -125,16 +124,9 @@ pub(super) fn compile(
         }
         return Ok(());
     }
-    if plan.mode == Mode::V2 {
-        if let Some(planned) = plan.directories.first_mut() {
-            planned.devices = Some(bpf::compile(&rules));
-        }
-        return Ok(());
-    }
     let hierarchy = match plan.hierarchy("devices", POINTER) {
         Ok(hierarchy) => hierarchy,
-        Err(error) if asked => return Err(error),
-        Err(_) => return Ok(()),
+        Err(error) => return filter(plan, &rules).or(if asked { Err(error) } else { Ok(()) }),
     };
     let (default, file) = match rules.allow {
         true => ("devices.allow", "devices.deny"),
@@ -146,6 +138,17 @@ pub(super) fn compile(
             hierarchy.write(file, format!("{device} {access}"), origin.clone());
         }
     }
+    Ok(())
+}
+
+/// Version 2 has no controller of devices, and every cgroup of it takes a filter.
+fn filter(plan: &mut CgroupPlan, rules: &Rules) -> Result<(), ()> {
+    let mut all = plan.directories.iter_mut();
+    let planned = all
+        .find(|planned| planned.version() == Version::V2)
+        .ok_or(())?;
+    planned.optional = false;
+    planned.devices = Some(bpf::compile(rules));
     Ok(())
 }
 

@@ -377,7 +377,7 @@ fn resources() -> Vec<Row> {
         ),
         (
             "/linux/resources",
-            json!({"cpu": {"cpus": "all"}}),
+            json!({"cpu": {"cpus": "0;1"}}),
             "/linux/resources/cpu/cpus",
         ),
         (

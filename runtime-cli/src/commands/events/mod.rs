@@ -1,5 +1,6 @@
 //! `bareboat events`
 
+mod intel_rdt;
 mod json;
 
 use std::time::{Duration, Instant};

@@ -69,6 +69,15 @@ pub(super) fn oom_kills(files: &Files, version: Version) -> io::Result<Option<u6
     Ok(files.pairs(file)?.get("oom_kill").copied())
 }
 
+/// Version 1 counts in `failcnt` what was found by reclaiming as well.
+pub(super) fn was_short(files: &Files, version: Version) -> io::Result<bool> {
+    let count = match version {
+        Version::V1 => files.number("memory.failcnt")?,
+        Version::V2 => files.pairs("memory.events")?.get("oom").copied(),
+    };
+    Ok(count.is_some_and(|count| count > 0))
+}
+
 fn v1(files: &Files) -> io::Result<Memory> {
     Ok(Memory {
         usage: usage_v1(files, "memory")?,

@@ -95,6 +95,11 @@ impl Cgroup {
         self.files_of("memory", memory::oom_kills)
     }
 
+    /// Whether memory was ever refused to it, whoever was killed for it or not.
+    pub(crate) fn was_short_of_memory(&self) -> io::Result<bool> {
+        self.files_of("memory", memory::was_short)
+    }
+
     /// Whether it has as many tasks as it may have.
     pub(crate) fn has_no_room_for_processes(&self) -> io::Result<bool> {
         let pids = self.files_of("pids", pids::read)?;

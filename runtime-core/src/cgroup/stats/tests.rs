@@ -176,6 +176,17 @@ fn memory_of_version_1_has_its_kinds_side_by_side() {
 }
 
 #[test]
+fn that_memory_was_refused_is_known_whoever_was_killed() {
+    let (_directory, v1) = cgroup(Version::V1, ALL_V1, V1);
+    assert!(v1.was_short_of_memory().unwrap());
+    let events = [("memory.events", "max 3\noom 1\noom_kill 0\n")];
+    let (_directory, v2) = cgroup(Version::V2, &["memory"], &events);
+    assert!(v2.was_short_of_memory().unwrap());
+    let (_directory, plenty) = cgroup(Version::V2, &["memory"], &[("memory.events", "oom 0\n")]);
+    assert!(!plenty.was_short_of_memory().unwrap());
+}
+
+#[test]
 fn the_first_account_of_block_devices_with_any_device_counts() {
     let (_directory, cgroup) = cgroup(Version::V1, ALL_V1, V1);
     let blkio = cgroup.stats().unwrap().blkio;

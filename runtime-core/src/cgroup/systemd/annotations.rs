@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use super::property::Property;
 use super::text;
 use super::value::Value;
+use crate::annotations::SYSTEMD_PROPERTY as PREFIX;
 use crate::cgroup::{CgroupError, pointer_token};
-
-const PREFIX: &str = "org.systemd.property.";
 
 const MICROSECONDS: u64 = 1_000_000;
 

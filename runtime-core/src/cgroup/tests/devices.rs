@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{plan, refusal, v1, v2};
+use super::{Layout, plan, refusal, v1, v2};
 
 fn device_writes(devices: Value) -> Vec<String> {
     let plan = plan(&v1(), json!({"devices": devices})).unwrap();
@@ -38,6 +38,19 @@ fn devices_begin_with_the_default_and_go_on_with_exceptions_in_the_rules_order()
             "devices.allow c 10:200 rwm default devices",
         ]
     );
+}
+
+#[test]
+fn a_hybrid_host_without_the_controller_in_version_1_filters_in_version_2() {
+    let mounts = "38 31 0:35 / /cg/net_cls rw - cgroup cgroup rw,net_cls\n\
+                  41 31 0:38 / /cg/unified rw - cgroup2 cgroup2 rw\n";
+    let layout = Layout::parse(mounts, "1:net_cls:/\n0::/\n");
+    let plan = plan(&layout, json!({"devices": [{"allow": false}]})).unwrap();
+    let [net, unified] = plan.directories.as_slice() else {
+        panic!("{plan}")
+    };
+    assert!(net.devices.is_none() && net.writes.is_empty());
+    assert!(unified.devices.is_some() && !unified.optional);
 }
 
 #[test]
