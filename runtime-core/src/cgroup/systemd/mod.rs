@@ -20,6 +20,8 @@ mod value;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod text_tests;
 
 use oci_spec::runtime::Spec;
 use zbus::wire::Signature;
