@@ -42,7 +42,8 @@ def _podman(lab, *arguments, user="root"):
     before = ["env", setting]
     if user != "root":
         service = ["systemd-run", "--user", "--quiet", "--collect", "--pipe", "--wait", f"--setenv={setting}"]
-        before = [*BECOME_USER, *service]
+        # What Podman leaves running is to outlive the service.
+        before = [*BECOME_USER, *service, "--property=KillMode=process"]
     storage = ["--root", directory / "storage", "--runroot", directory / "run", "--storage-driver", "overlay"]
     return call([*before, "podman", "--runtime", lab.runtime, *storage, *arguments], timeout=120)
 

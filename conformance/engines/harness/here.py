@@ -46,7 +46,10 @@ def file_of(cgroup, name):
 
 def cgroup_of(pid):
     """The path of the process's cgroup."""
-    lines = pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    try:
+        lines = pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    except OSError as error:
+        raise Failure(f"the container does not run: {error}") from error
     return next(line for line in lines if line.startswith("0::")).split(":")[2]
 
 
