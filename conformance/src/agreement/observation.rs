@@ -113,6 +113,8 @@ impl Side {
         let created = process::run(create.arg(&self.id));
         if created.code() != 0 {
             let _ = process::run(self.command("delete").args(["--force", &self.id]));
+            // What crun leaves would be the next case's.
+            cgroup::remove(&format!("/{}", self.id));
             return Observation::Refused(refusal(&created));
         }
         let pid = fs::read_to_string(&pid_file).unwrap();

@@ -262,8 +262,12 @@ fn check_type(planned: &Planned) -> Result<(), CgroupError> {
     };
     if let Some(write) = planned.writes.iter().find(needs_domain) {
         let (kind, controller) = (kind.trim(), write.controller());
+        let why = match kind {
+            "domain invalid" => ": a parent has processes, or a cgroup beside it is threaded",
+            _ => "",
+        };
         let problem = format!(
-            "the cgroup {} is of type {kind:?}, where the {controller} controller cannot be",
+            "the cgroup {} is of type {kind:?}, where the {controller} controller cannot be{why}",
             path.display()
         );
         return Err(CgroupError::refused(write.origin.clone(), problem));
