@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{created, errs, inside, refuses, running};
 use crate::cgroup::{self, directory, existing, hierarchies, is_v1};
 use crate::driver::{Driver, driver};
+use crate::process::until;
 use crate::suite::skip;
 use crate::{Config, Container};
 
@@ -457,12 +458,22 @@ fn memory_check_before_update() {
             "/linux/resources/memory",
             json!({"limit": 64 << 20, "checkBeforeUpdate": true}),
         );
-        config.shell("x=$(head -c 8000000 /dev/zero | tr '\\0' x); echo > /tmp/ready; sleep 60");
-        config.mount("/tmp", "tmpfs", "tmpfs", &[]);
+        config.shell("x=$(head -c 8000000 /dev/zero | tr '\\0' x); sleep 60");
     });
     let resources = json!({"memory": {"limit": 1 << 20, "checkBeforeUpdate": true}});
     let file = container.file("resources.json", &resources.to_string());
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let usage = match is_v1("memory") {
+        true => "memory.usage_in_bytes",
+        false => "memory.current",
+    };
+    let usage = directory("memory", &container.cgroup).join(usage);
+    until("the program has taken its memory", || {
+        let text = fs::read_to_string(&usage).unwrap_or_default();
+        text.trim()
+            .parse()
+            .is_ok_and(|bytes: u64| bytes > 8_000_000)
+            .then_some(())
+    });
     let mut update = container.subcommand(["update", "--resources"]);
     errs(&crate::process::run(update.arg(file).arg(&container.id)));
     assert_eq!(container.status(), "running");

@@ -20,18 +20,17 @@ pub(crate) struct Delete {
 impl Delete {
     pub(crate) fn execute(self, globals: &Globals) -> Result<()> {
         let root = globals.state_root()?;
-        match Container::load(&root, &self.id) {
-            Err(error) if self.force => match error.kind() {
-                ErrorKind::NotFound => Ok(()),
-                // What a killed `create` left has no state that could be read.
-                ErrorKind::Host => Ok(Container::remove_leftovers(&root, &self.id)?),
-                _ => Err(error.into()),
-            },
-            container => match container?.delete(self.force) {
-                // Another delete was faster.
-                Err(error) if self.force && error.kind() == ErrorKind::NotFound => Ok(()),
-                result => Ok(result?),
-            },
+        let result = match Container::load(&root, &self.id) {
+            // What a killed `create` left has no state that could be read.
+            Err(error) if self.force && error.kind() == ErrorKind::Host => {
+                Container::remove_leftovers(&root, &self.id)
+            }
+            container => container.and_then(|container| container.delete(self.force)),
+        };
+        match result {
+            // There is none, or another delete was faster.
+            Err(error) if self.force && error.kind() == ErrorKind::NotFound => Ok(()),
+            result => Ok(result?),
         }
     }
 }

@@ -73,6 +73,7 @@ pub(super) fn compile(
     mut unit: UnitPlan,
 ) -> Result<(), CgroupError> {
     resources::round(plan);
+    resources::leave_out_weight_of_idle(plan, systemd.version);
     if let Some(annotations) = spec.annotations() {
         let properties = annotations::properties(annotations)?;
         unit.properties.extend(properties);

@@ -69,6 +69,23 @@ fn per_second(quota: u64, period: u64) -> Option<u128> {
     Some(exact.div_ceil(PERCENT) * PERCENT)
 }
 
+/// Takes out the weight of a unit that is idle from its beginning: systemd writes `cpu.idle` before the runtime writes
+/// anything, and the kernel lets no weight of an idle cgroup be set.
+pub(super) fn leave_out_weight_of_idle(plan: &mut CgroupPlan, version: u32) {
+    if plan.mode != Mode::V2 || version < IDLE {
+        return;
+    }
+    for planned in &mut plan.directories {
+        if planned.writes.iter().any(is_idle) {
+            planned.writes.retain(|write| write.file != "cpu.weight");
+        }
+    }
+}
+
+fn is_idle(write: &Write) -> bool {
+    write.file == "cpu.idle" && write.value.trim() == "1"
+}
+
 /// The properties of the planned limits. A later one stands for an earlier one of the same name.
 pub(super) fn properties(plan: &CgroupPlan, version: u32) -> Result<Vec<Property>, CgroupError> {
     let mut properties = Properties {
@@ -85,11 +102,10 @@ pub(super) fn properties(plan: &CgroupPlan, version: u32) -> Result<Vec<Property
             }
         }
     }
-    let idle = |write: &&Write| write.file == "cpu.idle" && write.value.trim() == "1";
     let mut writes = plan.directories.iter().flat_map(|planned| &planned.writes);
     if plan.mode == Mode::V2
         && version >= IDLE
-        && let Some(write) = writes.find(idle)
+        && let Some(write) = writes.find(|write| is_idle(write))
     {
         properties.set("CPUWeight", Value::Uint64(0), write);
     }
