@@ -258,6 +258,23 @@ pub static TABLE: &[Intended] = &[
         },
     },
     Intended {
+        what: "runc before 1.1.10: reservations of huge pages are not limited",
+        reason: "the specification has it so where the kernel can",
+        applies: |context, difference| {
+            let is_reservation = matches!(difference, File { name, .. } if name.contains(".rsvd."));
+            context.is_runc_before([1, 1, 10]) && is_reservation
+        },
+    },
+    Intended {
+        what: "runc before 1.2: several lines in a `unified` value are refused",
+        reason: "the files take a line a write; current runc does the same as bareboat",
+        applies: |context, difference| {
+            let is_lines =
+                they_refuse(difference, "unified resource") && they_refuse(difference, "\\n");
+            context.is_runc_before([1, 2, 0]) && is_lines
+        },
+    },
+    Intended {
         what: "runc before 1.4: a pids limit of 0 is none",
         reason: "the specification has made it a limit since 1.3",
         applies: |context, difference| {
