@@ -195,7 +195,7 @@ pub static TABLE: &[Intended] = &[
         },
     },
     Intended {
-        what: "a device rule with an unknown letter in `access` is refused",
+        what: "a device rule with an unknown letter in `access` is refused, unless it denies what nothing allows",
         reason: "it is no access; runc's v2 filter leaves it out",
         applies: |_, difference| we_refuse(difference, "is not made of r, w and m"),
     },

@@ -147,6 +147,10 @@ impl Side {
             if deleted.code() == 0 && !directories.iter().any(is_there) {
                 return;
             }
+            if deleted.code() == 0 && !self.runtime.is_bareboat() {
+                // Having given up once, it has forgotten the container and leaves its cgroup.
+                cgroup::remove(&format!("/{}", self.id));
+            }
             assert!(Instant::now() < deadline, "still there: {deleted:?}");
             std::thread::sleep(Duration::from_millis(5));
         }

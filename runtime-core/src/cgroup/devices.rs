@@ -173,6 +173,10 @@ impl Rules {
         // An entry without access is about all of it: config-linux.md has it OPTIONAL, and says no more.
         let asked = rule.access().as_deref().unwrap_or("rwm");
         let Some(access) = Access::parse(asked) else {
+            if !rule.allow() && !self.allow && self.exceptions.is_empty() {
+                // Whatever it is, nothing allows it.
+                return Ok(());
+            }
             let problem = format!("{asked:?} is not made of r, w and m");
             return Err(CgroupError::refused(format!("{pointer}/access"), problem));
         };

@@ -212,19 +212,19 @@ impl CgroupPlan {
         controller: &str,
         origin: &str,
     ) -> Result<&mut Planned, CgroupError> {
-        let unwritable = self.unwritable.iter().any(|name| name == controller);
+        let name = match self.mode {
+            Mode::V2 => in_version_2(controller),
+            Mode::V1 | Mode::Hybrid => controller,
+        };
+        let unwritable = self.unwritable.iter().any(|unwritable| unwritable == name);
         let found = self
             .directories
             .iter_mut()
             .find(|planned| planned.controls(controller));
         found.ok_or_else(|| {
             let problem = match unwritable {
-                true => {
-                    format!("the {controller} controller's cgroups cannot be written by this user")
-                }
-                false => {
-                    format!("this host has no cgroup hierarchy with the {controller} controller")
-                }
+                true => format!("the {name} controller's cgroups cannot be written by this user"),
+                false => format!("this host has no cgroup hierarchy with the {name} controller"),
             };
             CgroupError::refused(origin.to_owned(), problem)
         })
@@ -278,15 +278,23 @@ impl CgroupPlan {
     }
 }
 
+/// The name in version 2 of a controller of version 1.
+fn in_version_2(controller: &str) -> &str {
+    match controller {
+        "blkio" => "io",
+        name => name,
+    }
+}
+
 impl Planned {
     pub(super) fn version(&self) -> Version {
         self.directory.version
     }
 
     fn controls(&self, controller: &str) -> bool {
-        let name = match (self.directory.version, controller) {
-            (Version::V2, "blkio") => "io",
-            (_, name) => name,
+        let name = match self.directory.version {
+            Version::V1 => controller,
+            Version::V2 => in_version_2(controller),
         };
         self.directory
             .controllers

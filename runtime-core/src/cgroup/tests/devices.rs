@@ -62,6 +62,23 @@ fn a_privileged_container_may_use_all_devices() {
 }
 
 #[test]
+fn letters_that_are_no_access_are_refused_but_in_a_rule_that_denies_what_nothing_allows() {
+    let strange = json!({"allow": false, "type": "c", "major": 1, "minor": 11, "access": "rwa"});
+    let none = json!({"allow": false, "access": "rwm"});
+    let all = json!({"allow": true, "access": "rwm"});
+    assert_eq!(
+        device_writes(json!([none, strange])),
+        device_writes(json!([none]))
+    );
+    let pointer = refusal(&v1(), json!({"devices": [all, strange]})).0;
+    assert_eq!(pointer, "devices/1/access");
+    let mut allowing = strange;
+    allowing["allow"] = json!(true);
+    let pointer = refusal(&v1(), json!({"devices": [none, allowing]})).0;
+    assert_eq!(pointer, "devices/1/access");
+}
+
+#[test]
 fn a_container_without_rules_may_use_the_default_devices_alone() {
     assert_eq!(
         device_writes(json!([]))[0],

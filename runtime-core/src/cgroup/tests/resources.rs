@@ -261,6 +261,19 @@ fn a_controller_is_found_in_whichever_version_has_it() {
 }
 
 #[test]
+fn a_controller_has_the_name_of_the_version_that_lacks_it() {
+    let mut layout = v2();
+    if let Some(v2) = &mut layout.v2 {
+        v2.controllers.retain(|name| name != "io");
+    }
+    let (_, problem) = refusal(&layout, json!({"blockIO": {"weight": 100}}));
+    assert_eq!(
+        problem,
+        "this host has no cgroup hierarchy with the io controller"
+    );
+}
+
+#[test]
 fn network_and_rdma_limits_are_lines_that_names_cannot_break_out_of() {
     let network =
         json!({"network": {"classID": 1_048_577, "priorities": [{"name": "eth0", "priority": 5}]}});
