@@ -172,6 +172,7 @@ impl<'a> Creation<'a> {
         };
         let cgroup = plan.start_unit(pid).map_err(crate::cgroup_error)?;
         let cgroup = self.cgroup.insert(cgroup);
+        self.before = Before::of_new(Some(cgroup));
         plan.fill(cgroup, pid).map_err(crate::cgroup_error)?;
         self.record_cgroup(record)
     }

@@ -28,14 +28,32 @@ const EXITING: u32 = 4;
 #[derive(Debug, Default)]
 pub(crate) struct Before {
     oom_kills: u64,
+    /// In all of the slice that its unit is in.
+    in_slice: u64,
 }
 
 impl Before {
-    /// As it is now; nothing was killed in one that was just made.
+    /// As it is now.
     pub(crate) fn of(cgroup: Option<&Cgroup>) -> Before {
         Before {
             oom_kills: oom_kills(cgroup),
+            ..Before::of_new(cgroup)
         }
+    }
+
+    /// One in which nothing was started yet.
+    pub(crate) fn of_new(cgroup: Option<&Cgroup>) -> Before {
+        Before {
+            oom_kills: 0,
+            in_slice: oom_kills_in_slice(cgroup),
+        }
+    }
+
+    /// Whether something was killed since then. Of a unit that is gone, its slice may have counted another unit's.
+    fn has_killed(&self, cgroup: Option<&Cgroup>) -> bool {
+        let is_gone = || cgroup.is_some_and(|cgroup| !cgroup.exists().unwrap_or(true));
+        oom_kills(cgroup) > self.oom_kills
+            || (oom_kills_in_slice(cgroup) > self.in_slice && is_gone())
     }
 
     /// The error of a container that came to nothing, with the limit that it ran into if it was one.
@@ -57,7 +75,7 @@ impl Before {
         oom: &str,
     ) -> Option<Error> {
         let resources = spec.linux().as_ref()?.resources().as_ref();
-        if oom_kills(cgroup) > self.oom_kills {
+        if self.has_killed(cgroup) {
             return Some(blame(error, oom, "bytes", limit(resources, MEMORY)));
         }
         let was_short = || cgroup?.was_short_of_memory().ok();
@@ -81,6 +99,11 @@ fn is_for_want_of_memory(errno: i32) -> bool {
 
 fn oom_kills(cgroup: Option<&Cgroup>) -> u64 {
     let kills = cgroup.and_then(|cgroup| cgroup.oom_kills().ok().flatten());
+    kills.unwrap_or_default()
+}
+
+fn oom_kills_in_slice(cgroup: Option<&Cgroup>) -> u64 {
+    let kills = cgroup.and_then(|cgroup| cgroup.oom_kills_in_slice().ok().flatten());
     kills.unwrap_or_default()
 }
 

@@ -48,6 +48,7 @@ impl Container {
             let error = Error::config("/process", process::NONE);
             return Err(error.context(format_args!("start {}", self.id())));
         }
+        let before = Before::of_new(container.record.cgroup.as_ref());
         let started = container.go(&directory);
         // An earlier start was killed when it had said go and not yet taken the socket away.
         if started
@@ -61,7 +62,7 @@ impl Container {
             let _ = container.signal_init(libc::SIGKILL);
         }
         let started = started
-            .map_err(|error| container.explain(error))
+            .map_err(|error| container.explain(&before, error))
             .map_err(|error| error.context(format_args!("start {}", self.id())))
             .and_then(|()| container.run_poststart_hooks());
         // A hook that fails ends the container's life (runtime.md, "Lifecycle"); a program that cannot be executed has
@@ -108,9 +109,9 @@ impl Container {
     }
 
     /// A hook in the container may have been killed by its limits.
-    fn explain(&self, error: Error) -> Error {
+    fn explain(&self, before: &Before, error: Error) -> Error {
         match self.spec() {
-            Ok(spec) => Before::default().explain(self.record.cgroup.as_ref(), &spec, error),
+            Ok(spec) => before.explain(self.record.cgroup.as_ref(), &spec, error),
             Err(_) => error,
         }
     }

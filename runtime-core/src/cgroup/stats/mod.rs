@@ -106,6 +106,31 @@ impl Cgroup {
         Ok(pids.limit.is_some_and(|limit| pids.current >= limit))
     }
 
+    /// The same of the slice that its unit is in, if it is a unit's. It counts what was killed in the units in it even when
+    /// they are gone, and systemd removes a scope as soon as its last process has ended. In version 1 each cgroup counts for
+    /// itself.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Cgroup::stats`].
+    pub(crate) fn oom_kills_in_slice(&self) -> io::Result<Option<u64>> {
+        let place = self.unit().and_then(|_| self.place_of("memory"));
+        let slice = place.and_then(|place| {
+            let path = place.path.parent()?.to_owned();
+            Some(Directory {
+                path,
+                ..place.clone()
+            })
+        });
+        let Some(slice) = slice.filter(|slice| slice.version == Version::V2) else {
+            return Ok(None);
+        };
+        match Files::of(&slice)? {
+            Some(files) => memory::oom_kills(&files, slice.version),
+            None => Ok(None),
+        }
+    }
+
     /// What `read` makes of the files of a controller, by its name in version 1.
     fn files_of<T: Default>(
         &self,
