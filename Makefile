@@ -25,7 +25,7 @@ demo: build
 	.ci/install busybox-static
 	conformance/bundle/demo $(RUNTIME) target/demo
 
-test: check unit engines runtime-tools
+test: check unit engines runtime-tools vm-quick
 
 check:
 	.ci/install $(TEST_PACKAGES)
@@ -53,7 +53,7 @@ vm: build
 
 vm-quick: build
 	.ci/install $(TEST_PACKAGES)
-	conformance/vm/run --runtime $(RUNTIME) --timeout 600 --quick --engines
+	conformance/vm/run --runtime $(RUNTIME) --timeout 600 --quick
 
 install: build
 	install -D -m 755 $(TARGET)/release/bareboat $(DESTDIR)$(PREFIX)/bin/bareboat

@@ -8,9 +8,9 @@ import re
 import time
 import typing
 
-# fast: in every test run. later: needs commands that bareboat does not have yet. more: slower, or further engines.
+# fast: in every test run. more: slower, or further engines.
 # systemd: in the virtual machine, whose systemd makes the cgroups.
-GROUPS = ["fast", "later", "more", "systemd"]
+GROUPS = ["fast", "more", "systemd"]
 
 _flows = []
 

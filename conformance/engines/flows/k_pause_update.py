@@ -1,9 +1,9 @@
-"""Flows whose commands (pause, resume, update) bareboat does not have yet."""
+"""Containers that are stopped for a while, and whose limits change."""
 
 from harness.flow import flow, same
 
 
-@flow("pause: stops the processes, unpause lets them go on", group="later")
+@flow("pause: stops the processes, unpause lets them go on")
 def pause(lab):
     container = lab.docker.sleeper()
     lab.docker("pause", container).succeeds()
@@ -13,7 +13,7 @@ def pause(lab):
     lab.docker("exec", container, "true").succeeds()
 
 
-@flow("update: changes limits of a running container", group="later")
+@flow("update: changes limits of a running container")
 def update(lab):
     container = lab.docker.sleeper("-m", "64m", "--memory-swap", "64m")
     lab.docker(
