@@ -458,7 +458,8 @@ fn memory_check_before_update() {
             "/linux/resources/memory",
             json!({"limit": 64 << 20, "checkBeforeUpdate": true}),
         );
-        config.shell("x=$(head -c 8000000 /dev/zero | tr '\\0' x); sleep 60");
+        // The last command would be executed in the shell's own place, and its memory be free.
+        config.shell("x=$(head -c 8000000 /dev/zero | tr '\\0' x); sleep 60; : $x");
     });
     let resources = json!({"memory": {"limit": 1 << 20, "checkBeforeUpdate": true}});
     let file = container.file("resources.json", &resources.to_string());
