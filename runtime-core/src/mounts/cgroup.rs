@@ -50,7 +50,8 @@ fn mount_v2(
     unified: &Directory,
 ) -> Result<()> {
     let namespaces = Namespaces::of(plan)?;
-    if namespaces.has(NEWUSER) && !namespaces.has(NEWCGROUP) {
+    let in_user_namespace = plan.facts.user_namespace || namespaces.has(NEWUSER);
+    if in_user_namespace && !namespaces.has(NEWCGROUP) {
         return bind(plan, pointer, parsed, target, &unified.path);
     }
     new(

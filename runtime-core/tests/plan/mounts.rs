@@ -108,6 +108,26 @@ fn a_mount_label_is_on_every_file_system_that_is_the_containers_own() {
 }
 
 #[test]
+fn in_a_user_namespace_without_a_cgroup_namespace_the_containers_part_of_the_hierarchy_is_bound() {
+    let mount = |user_namespace: bool, namespaces: Value| {
+        let mounts =
+            json!([{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}]);
+        let config = patched(config(), "/mounts", mounts);
+        let config = patched(config, "/linux/namespaces", namespaces);
+        let facts = HostFacts {
+            user_namespace,
+            ..HostFacts::typical()
+        };
+        lines_of(&compile_for(&config, &facts).unwrap()).join("\n")
+    };
+    let without = json!([{"type": "mount"}]);
+    let with = json!([{"type": "mount"}, {"type": "cgroup"}]);
+    assert!(mount(false, without.clone()).contains("mount cgroup2"));
+    assert!(mount(true, with).contains("mount cgroup2"));
+    assert!(mount(true, without).contains("bind /sys/fs/cgroup/"));
+}
+
+#[test]
 fn the_steps_of_many_mounts_are_as_many() {
     let mounts: Vec<_> = (0..5000)
         .map(|number| json!({"destination": format!("/m/{number}"), "type": "tmpfs"}))
