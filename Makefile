@@ -49,7 +49,7 @@ runtime-tools: build
 
 vm: build
 	.ci/install $(TEST_PACKAGES)
-	conformance/vm/run --runtime $(RUNTIME) --timeout 1800 --suite --engines
+	conformance/vm/run --runtime $(RUNTIME) --timeout 2700 --suite --engines
 
 vm-quick: build
 	.ci/install $(TEST_PACKAGES)
