@@ -23,8 +23,12 @@ struct Session {
 }
 
 impl Session {
-    /// None where there is no such user, or he has no systemd of his own.
+    /// None where there is no such user, he has no systemd of his own, or that may make no cgroups with limits.
     fn new() -> Option<Session> {
+        if cgroup::is_v1("pids") {
+            eprintln!("skipped: a user's systemd has no controllers of cgroup v1");
+            return None;
+        }
         let id = run(Command::new("id").args(["-u", USER])).stdout;
         let runtime_directory = PathBuf::from(format!("/run/user/{}", id.trim()));
         if id.is_empty() || !runtime_directory.join("bus").exists() {
