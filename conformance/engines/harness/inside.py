@@ -21,6 +21,7 @@ class Lab:
         self.work = pathlib.Path(settings["work"])
         self.runtime = settings["runtime"]
         self.cgroup = settings["cgroup"]
+        self.archives = {name: settings[name] for name in [BUSYBOX, SERVICES]}
         self.containerd_socket = self.work / "containerd.sock"
         self.docker = Docker(self.work / "docker.sock", self.work / "client")
 
@@ -28,9 +29,9 @@ class Lab:
         """Removes what a flow has left."""
         self.docker.remove_all()
 
-    def load_images(self, settings):
-        for name in [BUSYBOX, SERVICES]:
-            self.docker("import", settings[name], name).succeeds()
+    def load_images(self):
+        for name, archive in self.archives.items():
+            self.docker("import", archive, name).succeeds()
         self.docker("tag", SERVICES, NGINX).succeeds()
 
 
@@ -42,7 +43,7 @@ def main(settings_file, flows):
     lab = Lab(settings)
     try:
         with daemons.running(lab):
-            lab.load_images(settings)
+            lab.load_images()
             results = {flow.name: run(flow, lab) for flow in flows}
     except Failure as seen:
         sys.exit(str(seen))
