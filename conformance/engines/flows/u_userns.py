@@ -31,8 +31,8 @@ def _remapped(lab):
 
 @contextlib.contextmanager
 def _bridge():
-    for command in [f"link add {BRIDGE} type bridge", f"address add {GATEWAY}/24 dev {BRIDGE}", f"link set {BRIDGE} up"]:
-        call(["ip", *command.split()]).succeeds()
+    for command in ["link add {0} type bridge", "address add {1}/24 dev {0}", "link set {0} up"]:
+        call(["ip", *command.format(BRIDGE, GATEWAY).split()]).succeeds()
     try:
         yield
     finally:
