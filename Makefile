@@ -1,7 +1,7 @@
 # make demo      shows a container that is isolated
 # make test      installs what the tests need (Debian packages, as root) and runs all of them
 # make build     target/release/bareboat, one static file
-# make engines-all  has every engine run its flows with bareboat and with runc, and prints the table
+# make engines-all  runs containers with every engine, by bareboat and by runc, and prints a table of both
 # make vm        runs the black-box tests in a virtual machine with cgroup version 2, systemd and AppArmor, and engines there
 # make vm-quick  those of them that depend most on the machine
 # make install   puts it under $(DESTDIR)$(PREFIX)/bin
