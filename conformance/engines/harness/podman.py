@@ -42,7 +42,7 @@ PLACED = ["run", "create"]
 def environment(directory, runtime):
     """What makes the clients use the configuration that this writes to the directory."""
     values = {"work": directory, "runtime": runtime, "name": os.path.basename(runtime)}
-    found = os.environ | {"BUILDAH_RUNTIME": runtime, "BUILDAH_ISOLATION": "oci"}
+    found = os.environ | {"BUILDAH_RUNTIME": runtime, "BUILDAH_ISOLATION": "oci", "TMPDIR": str(directory)}
     for variable, content in [("CONTAINERS_CONF", CONTAINERS), ("CONTAINERS_STORAGE_CONF", STORAGE)]:
         file = directory / f"{variable.lower()}.toml"
         file.write_text(content.format(**values))
@@ -87,12 +87,12 @@ def podman(lab):
     return client
 
 
-def on_podman(function):
+def on_podman(function, client_of=podman):
     """A flow that takes Podman's client and the lab."""
 
     @functools.wraps(function)
     def flow(lab):
-        client = podman(lab)
+        client = client_of(lab)
         try:
             function(client, lab)
         finally:
@@ -101,7 +101,7 @@ def on_podman(function):
     return flow
 
 
-def with_podman(function):
+def with_podman(function, client_of=podman):
     """A flow of Docker's, with Podman in its place."""
 
     @functools.wraps(function)
@@ -110,7 +110,7 @@ def with_podman(function):
         view.docker = client
         function(view)
 
-    return on_podman(with_client)
+    return on_podman(with_client, client_of)
 
 
 def needs(program):
