@@ -8,7 +8,7 @@ import re
 import time
 import typing
 
-# fast: in every test run. more: slower, or further engines.
+# fast: in every test run. more: slower, or other programs than Docker and containerd.
 # systemd: in the virtual machine, whose systemd makes the cgroups.
 GROUPS = ["fast", "more", "systemd"]
 

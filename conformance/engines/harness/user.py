@@ -55,7 +55,6 @@ def rootless_podman(lab):
     """The user's Podman, with the image of busybox."""
     home = lab.work / NAME
     home.mkdir()
-    lab.work.chmod(0o711)
     _add_user(home)
     for device in DEVICES:
         _let_everybody_use(device, home)
