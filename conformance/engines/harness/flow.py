@@ -40,6 +40,11 @@ def flow(name, group="fast"):
     return register
 
 
+def find(function):
+    """The flow that the function is."""
+    return next(flow for flow in _flows if flow.function is function)
+
+
 def select(groups, pattern):
     """The flows whose name matches the pattern; without one, those of the groups."""
     directory = pathlib.Path(__file__).resolve().parents[1] / "flows"

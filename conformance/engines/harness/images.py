@@ -34,6 +34,7 @@ def make_busybox_image(directory):
         "os": "linux",
         "config": {"Cmd": ["sleep", "600"], "Env": ["PATH=/bin"]},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer.read_bytes()).hexdigest()}"]},
+        "history": [{"created_by": "busybox"}],
     }
     manifest = [{"Config": "config.json", "RepoTags": [f"{LOCAL_BUSYBOX}:latest"], "Layers": ["layer.tar"]}]
     archive = directory / "image.tar"
