@@ -1,6 +1,7 @@
 # make demo      shows a container that is isolated
 # make test      installs what the tests need (Debian packages, as root) and runs all of them
 # make build     target/release/bareboat, one static file
+# make engines-all  has every engine run its flows with bareboat and with runc, and prints the table
 # make vm        runs the black-box tests in a virtual machine with cgroup version 2, systemd and AppArmor, and engines there
 # make vm-quick  those of them that depend most on the machine
 # make install   puts it under $(DESTDIR)$(PREFIX)/bin
@@ -15,7 +16,7 @@ RUNTIME ?= $(TARGET)/release/bareboat
 TOOLS := gcc libc6-dev
 TEST_PACKAGES := $(TOOLS) busybox-static iproute2 libseccomp-dev pkg-config procps python3 runc
 
-.PHONY: build demo test check unit engines runtime-tools vm vm-quick install bench clean
+.PHONY: build demo test check unit engines engines-all runtime-tools vm vm-quick install bench clean
 
 build:
 	.ci/install $(TOOLS)
@@ -41,6 +42,10 @@ unit: build
 engines: build
 	.ci/install $(TEST_PACKAGES)
 	conformance/engines/run --runtime $(RUNTIME)
+
+engines-all: build
+	.ci/install $(TEST_PACKAGES)
+	conformance/engines/run --all --compare runc --runtime $(RUNTIME)
 
 # OCI's own validation suite, with Debian's runc beside it.
 runtime-tools: build

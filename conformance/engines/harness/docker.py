@@ -86,10 +86,11 @@ class Docker:
         `talk` holds pairs: a text to wait for, and what is typed then (a str) or the size that the terminal gets (a
         tuple). Returns the exit code and all that was shown.
         """
+        command = self._command(arguments)
         pid, terminal = pty.fork()
         if pid == 0:
             termios.tcsetwinsize(0, (rows, columns))
-            os.execve(CLIENT, self._command(arguments), self.env | {"TERM": "dumb"})
+            os.execve(command[0], command, self.env | {"TERM": "dumb"})
         try:
             shown = _converse(terminal, list(talk), time.monotonic() + timeout)
             return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown

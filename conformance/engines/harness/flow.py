@@ -8,7 +8,7 @@ import re
 import time
 import typing
 
-# fast: in every test run. more: slower, or further engines.
+# fast: in every test run. more: slower, or other programs than Docker and containerd.
 # systemd: in the virtual machine, whose systemd makes the cgroups.
 GROUPS = ["fast", "more", "systemd"]
 
@@ -38,6 +38,11 @@ def flow(name, group="fast"):
         return function
 
     return register
+
+
+def find(function):
+    """The flow that the function is."""
+    return next(flow for flow in _flows if flow.function is function)
 
 
 def select(groups, pattern):

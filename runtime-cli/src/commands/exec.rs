@@ -21,6 +21,9 @@ const FAILED: u8 = 255;
 /// Arguments of `exec`.
 #[derive(Debug, Args)]
 pub(crate) struct Exec {
+    /// Name of the container, then the command with its arguments
+    #[arg(value_names = ["CONTAINER", "COMMAND"], required = true, num_args = 1.., trailing_var_arg = true)]
+    operands: Vec<String>,
     /// Unix socket that receives the master of the process's pseudoterminal
     #[arg(long, value_name = "SOCKET")]
     console_socket: Option<PathBuf>,
@@ -73,9 +76,6 @@ pub(crate) struct Exec {
     /// Allow a paused container; the process runs when it is resumed
     #[arg(long)]
     ignore_paused: bool,
-    /// Name of the container, then the command with its arguments
-    #[arg(value_names = ["CONTAINER", "COMMAND"], required = true, num_args = 1.., trailing_var_arg = true)]
-    operands: Vec<String>,
 }
 
 impl Exec {
