@@ -41,6 +41,7 @@ fn main() -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         },
         Request::Command(cli) => {
+            sys::keep_children_to_be_waited_for();
             let globals = &cli.globals;
             let log = globals
                 .log
