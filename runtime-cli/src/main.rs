@@ -41,6 +41,8 @@ fn main() -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         },
         Request::Command(cli) => {
+            // Before anything is opened here, the log for one.
+            let inherited = descriptors::check(&cli.command);
             sys::keep_children_to_be_waited_for();
             let globals = &cli.globals;
             let log = globals
@@ -50,6 +52,9 @@ fn main() -> ExitCode {
             if let Err(failure) = log::install(log, globals.log_format, globals.debug) {
                 start_log(None, globals.log_format, globals.debug);
                 return report(&failure, None);
+            }
+            if let Err(failure) = inherited {
+                return report(&failure, log);
             }
             match commands::execute(cli.command, globals) {
                 Ok(code) => ExitCode::from(code),
