@@ -16,7 +16,7 @@ use crate::launch::{Handover, Init, Progress};
 use crate::plan::{self, Options};
 use crate::state::Record;
 use crate::status::Status;
-use crate::{confine, exec_cpu_affinity, home, seccomp, sources, sys};
+use crate::{confine, exec_cpu_affinity, home, seccomp, sources, stations, sys};
 
 /// Starts a process in a container, in its namespaces and cgroup.
 ///
@@ -134,7 +134,6 @@ impl<'a> ExecBuilder<'a> {
         let mut init = self
             .start_init(&plan, entry, pidfd.as_fd())
             .map_err(|error| before.explain_exec(cgroup, &spec, error))?;
-        tracing::debug!(pid = init.pid(), "the init of the process runs");
         let attended = self.attend(&mut init, &plan).and_then(|console| {
             match exhaustion::died_as_init(init.pid()) {
                 Some(error) => Err(error),
@@ -217,6 +216,7 @@ impl<'a> ExecBuilder<'a> {
                     }
                     self.wishes.write_pid_file(init.pid())?;
                     agent = seccomp::connect(plan.seccomp_listener.as_ref())?;
+                    stations::tenant_is_ready(init.pid());
                     init.go()?;
                 }
                 Progress::Listens(listener) => {

@@ -76,6 +76,7 @@ mod sources;
 mod spec_version;
 mod start;
 mod state;
+mod stations;
 mod stats;
 mod status;
 mod sys;

@@ -104,7 +104,10 @@ impl Container {
         let init = self.record.init.map(|init| init.pid);
         match init.and_then(exhaustion::died_as_init) {
             Some(error) => Err(error),
-            None => Ok(()),
+            None => {
+                tracing::debug!("the program runs");
+                Ok(())
+            }
         }
     }
 
