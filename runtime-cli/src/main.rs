@@ -10,6 +10,7 @@ mod duration;
 mod failure;
 mod foreground;
 mod log;
+mod notify;
 mod relay;
 mod signals;
 mod size;

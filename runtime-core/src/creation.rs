@@ -19,7 +19,7 @@ use crate::net_devices::Moves;
 use crate::plan::Plan;
 use crate::state::{Directory, ProcessId, Record};
 use crate::status::{Status, state, state_json};
-use crate::{confine, id_mappings, process_hook, seccomp, sources, stations};
+use crate::{confine, id_mappings, notify_socket, process_hook, seccomp, sources, stations};
 
 /// A container in the making: what there is of it by now, to go on with or to undo.
 pub(crate) struct Creation<'a> {
@@ -79,6 +79,9 @@ impl<'a> Creation<'a> {
         record.seccomp_listener = self.plan.seccomp_listener.clone();
         tracing::debug!("the state is kept in {}", self.directory.path().display());
         self.directory.write_config(self.builder.bundle.text())?;
+        if record.notify {
+            notify_socket::make_directory(self.directory.path())?;
+        }
         record.intended_cgroup = self.plan.cgroup.as_ref().map(CgroupPlan::intended);
         self.intel_rdt = self
             .plan

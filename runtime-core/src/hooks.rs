@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Builder, Origin, c_string, text_list};
 use crate::process::environment;
 use crate::stations;
-use crate::memfd;
+use crate::{memfd, notify_socket};
 
 /// One of the six kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,6 +269,10 @@ impl Hook<'_> {
                 .iter()
                 .filter_map(|variable| variable.split_once('='));
             command.env_clear().envs(pairs);
+        } else {
+            for name in notify_socket::OWN_VARIABLES {
+                command.env_remove(name);
+            }
         }
         command
     }
