@@ -107,6 +107,8 @@ fn parse_rootless(text: &str) -> std::result::Result<Rootless, String> {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Save a container to go on with it later: not in this version
+    Checkpoint(Box<commands::checkpoint::Checkpoint>),
     /// Create a container
     Create(commands::create::Create),
     /// Delete a container and all that it holds
@@ -127,6 +129,8 @@ pub(crate) enum Command {
     Plan(commands::plan::Plan),
     /// Show the processes of a container
     Ps(commands::ps::Ps),
+    /// Go on with a container that was saved: not in this version
+    Restore(Box<commands::checkpoint::Restore>),
     /// Let the processes of a paused container go on
     Resume(commands::pause::Resume),
     /// Create and start a container
