@@ -152,6 +152,13 @@ impl<'a> Creation<'a> {
         for (pointer, reason) in plan.ignored() {
             tracing::warn!("{pointer}: {reason}");
         }
+        let spec = self.builder.bundle.spec();
+        if plan.directories().next().is_none() && !crate::namespaces::makes_pid_namespace(spec) {
+            tracing::warn!(
+                "a container with no cgroup and no pid namespace of its own: its processes cannot be told from others, and may \
+                 outlive it"
+            );
+        }
         // systemd makes it around the init, which is not there yet.
         if plan.unit().is_some() {
             return Ok(());
@@ -227,7 +234,7 @@ impl<'a> Creation<'a> {
         let Some(maps) = &self.plan.id_mappings else {
             return Ok(());
         };
-        id_mappings::carry_out(maps, self.init()?.pid(), self.facts.uid == 0)
+        id_mappings::carry_out(maps, self.init()?.pid(), self.facts)
     }
 
     fn move_net_devices(&mut self) -> Result<()> {

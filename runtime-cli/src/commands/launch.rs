@@ -55,6 +55,9 @@ impl Launch {
             .no_new_keyring(self.no_new_keyring)
             .preserve_fds(inherited.count())
             .extra_environment(inherited.environment());
+        if let Some(rootless) = globals.rootless.cgroups() {
+            builder = builder.rootless_cgroups(rootless);
+        }
         if let Some(socket) = given(self.console_socket.as_deref()) {
             builder = builder.console_socket(socket.to_owned());
         }
