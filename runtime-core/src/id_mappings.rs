@@ -12,6 +12,7 @@ use crate::{mapping_tool, rootless};
 
 /// The maps of a user namespace (user_namespaces(7)).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct IdMappings {
     /// Whether the namespace is another's, that is joined: it has to have these maps already.
     pub(crate) joined: bool,

@@ -5,8 +5,9 @@
 
 use oci_spec::runtime::{LinuxIdMapping, Spec};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::facts::HostFacts;
+use crate::hooks::{self, Kind};
 use crate::namespaces::{NEWUSER, Namespaces};
 use crate::plan::Builder;
 
@@ -26,8 +27,23 @@ pub(crate) fn check(plan: &Builder<'_>) -> Result<()> {
     ];
     if namespaces.new & NEWUSER != 0 {
         ids.iter().try_for_each(Ids::check_there)?;
+    } else {
+        check_hooks(plan.spec)?;
     }
     check_mounts(plan.spec, &ids)
+}
+
+/// Whoever joins the namespaces of a process needs rights over it. The caller has them over one that was born in a user
+/// namespace of his, and not over one that entered it and shut itself off before it executes the user's program.
+fn check_hooks(spec: &Spec) -> Result<()> {
+    for kind in [Kind::CreateContainer, Kind::StartContainer] {
+        if let Some(hook) = hooks::of(spec, kind).next() {
+            let problem = "without root a hook can run in a container's namespaces only if the user namespace is made for it, and \
+                           this one is joined";
+            return Err(Error::new(ErrorKind::Unsupported, problem).at(hook.origin().to_string()));
+        }
+    }
+    Ok(())
 }
 
 struct Ids<'a> {
