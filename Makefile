@@ -14,7 +14,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 RUNTIME ?= $(TARGET)/release/bareboat
 
 TOOLS := gcc libc6-dev
-TEST_PACKAGES := $(TOOLS) busybox-static iproute2 libseccomp-dev pkg-config procps python3 runc
+TEST_PACKAGES := $(TOOLS) busybox-static iproute2 libseccomp-dev pkg-config procps python3 runc uidmap
 
 .PHONY: build demo test check unit engines engines-all runtime-tools vm vm-quick install bench clean
 

@@ -86,6 +86,17 @@ impl Globals {
     }
 }
 
+impl Rootless {
+    /// Whether a container goes without cgroups that may not be made; nothing where that is for the library to decide.
+    pub(crate) fn cgroups(self) -> Option<bool> {
+        match self {
+            Rootless::Auto => None,
+            Rootless::Always => Some(true),
+            Rootless::Never => Some(false),
+        }
+    }
+}
+
 /// Whether cgroups that may not be written are a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rootless {

@@ -125,6 +125,14 @@ impl ContainerBuilder {
         self
     }
 
+    /// Whether the container goes without the cgroups that the caller may not make, when its configuration names none and
+    /// limits nothing that needs them. `false` makes that an error. By default it is `true` unless the caller is the host's
+    /// root.
+    pub fn rootless_cgroups(mut self, rootless: bool) -> Self {
+        self.options.rootless_cgroups = Some(rootless);
+        self
+    }
+
     /// What [`ContainerBuilder::create`] would do, without doing anything.
     ///
     /// # Errors
@@ -233,6 +241,7 @@ impl ContainerBuilder {
             root_mount: None,
             seccomp_listener: None,
             namespaces: 0,
+            rootless_cgroups: self.options.rootless_cgroups,
             no_pivot: self.options.no_pivot,
             no_new_keyring: self.options.no_new_keyring,
             extra_environment: self.options.extra_environment.clone(),

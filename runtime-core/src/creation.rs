@@ -164,6 +164,13 @@ impl<'a> Creation<'a> {
         for (pointer, reason) in plan.ignored() {
             tracing::warn!("{pointer}: {reason}");
         }
+        let spec = self.builder.bundle.spec();
+        if plan.directories().next().is_none() && !crate::namespaces::makes_pid_namespace(spec) {
+            tracing::warn!(
+                "a container with no cgroup and no pid namespace of its own: its processes cannot be told from others, and may \
+                 outlive it"
+            );
+        }
         // systemd makes it around the init, which is not there yet.
         if plan.unit().is_some() {
             return Ok(());
@@ -242,7 +249,7 @@ impl<'a> Creation<'a> {
             return Ok(());
         };
         tracing::debug!("write the id mappings");
-        id_mappings::carry_out(maps, self.init()?.pid(), self.facts.uid == 0)
+        id_mappings::carry_out(maps, self.init()?.pid(), self.facts)
     }
 
     fn move_net_devices(&mut self) -> Result<()> {

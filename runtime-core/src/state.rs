@@ -63,6 +63,8 @@ pub(crate) struct Record {
     /// CLONE_NEW flags of the namespaces that are not the runtime's own.
     pub(crate) namespaces: u32,
     /// What the plan was compiled with beside the configuration.
+    #[serde(default)]
+    pub(crate) rootless_cgroups: Option<bool>,
     pub(crate) no_pivot: bool,
     pub(crate) no_new_keyring: bool,
     pub(crate) extra_environment: Vec<String>,

@@ -58,6 +58,9 @@ impl Launch {
             .preserve_fds(inherited.count())
             .extra_environment(inherited.environment(names.as_deref()))
             .notify_socket(notify::supervisor().is_some());
+        if let Some(rootless) = globals.rootless.cgroups() {
+            builder = builder.rootless_cgroups(rootless);
+        }
         if let Some(socket) = given(self.console_socket.as_deref()) {
             builder = builder.console_socket(socket.to_owned());
         }
