@@ -71,6 +71,13 @@ impl ContainerBuilder {
         self
     }
 
+    /// A unix socket to which a pidfd of the container's process is sent, before the pid file is written. Somebody has to listen
+    /// there before the process is made.
+    pub fn pidfd_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.wishes.pidfd_socket = Some(path.into());
+        self
+    }
+
     /// A file into which the pid of the container's process is written.
     pub fn pid_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.wishes.pid_file = Some(path.into());

@@ -64,6 +64,7 @@ mod number_list;
 mod paths;
 mod pause;
 mod personality;
+mod pidfd_socket;
 pub mod plan;
 mod process;
 mod process_hook;
@@ -80,6 +81,7 @@ mod stats;
 mod status;
 mod sys;
 mod sysctl;
+mod tenant_cgroup;
 mod update;
 mod uts;
 

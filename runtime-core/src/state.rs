@@ -134,6 +134,16 @@ impl Directory {
     /// Makes the directory: whoever does has the ID.
     pub(crate) fn create(root: &Path, id: &str) -> Result<Directory> {
         check_id(id)?;
+        loop {
+            match Directory::make(root, id) {
+                // A forced delete came in before the lock was taken, and found nothing but a directory.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    fn make(root: &Path, id: &str) -> Result<Directory> {
         let path = root.join(id);
         let mut builder = DirBuilder::new();
         builder.mode(0o700);
@@ -368,6 +378,25 @@ mod tests {
         drop(first);
         let error = Directory::create(root.path(), "twin").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn an_id_that_a_forced_delete_takes_away_at_once_is_taken_again() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let root = tempfile::tempdir().unwrap();
+        let done = AtomicBool::new(false);
+        let refused = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let _ = Directory::open(root.path(), "id").and_then(|held| held.remove());
+                }
+            });
+            let make = |_| Directory::create(root.path(), "id").and_then(|own| own.remove());
+            let refused = (0..2000).map(make).find_map(Result::err);
+            done.store(true, Ordering::Relaxed);
+            refused
+        });
+        assert!(refused.is_none(), "{refused:?}");
     }
 
     #[test]

@@ -9,8 +9,8 @@ import time
 import typing
 
 # fast: in every test run. more: slower, or other programs than Docker and containerd.
-# systemd: in the virtual machine, whose systemd makes the cgroups.
-GROUPS = ["fast", "more", "systemd"]
+# load: hundreds of containers. systemd: in the virtual machine, whose systemd makes the cgroups.
+GROUPS = ["fast", "more", "load", "systemd"]
 
 _flows = []
 
