@@ -4,6 +4,7 @@
 //! - `config.json`: the configuration that the container was created with, and what `update` made of its resources; the
 //!   bundle's may change afterwards.
 //! - `start.sock`: where a created container waits for `start`; gone once it was started.
+//! - `notify/`: what the container has at `/run/notify`, when its caller is told of its readiness.
 //!
 //! A command that changes the container holds a lock (flock(2)) on the directory meanwhile.
 
@@ -62,9 +63,13 @@ pub(crate) struct Record {
     /// CLONE_NEW flags of the namespaces that are not the runtime's own.
     pub(crate) namespaces: u32,
     /// What the plan was compiled with beside the configuration.
+    #[serde(default)]
+    pub(crate) rootless_cgroups: Option<bool>,
     pub(crate) no_pivot: bool,
     pub(crate) no_new_keyring: bool,
     pub(crate) extra_environment: Vec<String>,
+    #[serde(default)]
+    pub(crate) notify: bool,
     pub(crate) home: Option<String>,
 }
 

@@ -142,6 +142,15 @@ fn cannot_make(path: &Path, errno: Errno) -> CgroupError {
         errno,
     );
     match errno {
+        // The phrase is runc's.
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => CgroupError::failed(
+            POINTER,
+            format_args!(
+                "unable to apply cgroup configuration (permission denied): make the cgroup {}",
+                path.display()
+            ),
+            errno,
+        ),
         Errno::AGAIN => error
             .explained("cgroup.max.depth or cgroup.max.descendants of a parent does not let it"),
         Errno::OPNOTSUPP => {
