@@ -17,6 +17,7 @@ mod log;
 mod relay;
 mod signals;
 mod size;
+mod spelling;
 mod state_root;
 mod sys;
 mod terminal;
