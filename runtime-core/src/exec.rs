@@ -18,7 +18,7 @@ use crate::plan::{self, Options};
 use crate::state::Record;
 use crate::status::Status;
 use crate::tenant_cgroup::Place;
-use crate::{confine, exec_cpu_affinity, home, seccomp, sources, sys};
+use crate::{confine, exec_cpu_affinity, home, seccomp, sources, stations, sys};
 
 /// Starts a process in a container, in its namespaces and cgroup.
 ///
@@ -167,7 +167,6 @@ impl<'a> ExecBuilder<'a> {
         let mut init = self
             .start_init(&plan, entry, pidfd.as_fd())
             .map_err(|error| before.explain_exec(cgroup, &spec, error))?;
-        tracing::debug!(pid = init.pid(), "the init of the process runs");
         let attended = self
             .attend(&mut init, &plan, pidfd_socket)
             .and_then(|console| match exhaustion::died_as_init(init.pid()) {
@@ -265,6 +264,7 @@ impl<'a> ExecBuilder<'a> {
                     }
                     self.wishes.write_pid_file(init.pid())?;
                     agent = seccomp::connect(plan.seccomp_listener.as_ref())?;
+                    stations::tenant_is_ready(init.pid());
                     init.go()?;
                 }
                 Progress::Listens(listener) => {

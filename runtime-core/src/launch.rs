@@ -17,7 +17,7 @@ use crate::cgroup::CANNOT_ENTER;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::mounts::id_map::UserNamespaces;
 use crate::plan::{self, Plan};
-use crate::{memfd, mounts, namespaces, scheduler, seccomp, sources, sys};
+use crate::{memfd, mounts, namespaces, scheduler, seccomp, sources, stations, sys};
 
 /// What is said of an init that neither came to its program nor gave a reason.
 pub(crate) const ENDED_SILENTLY: &str = "the init ended without a word";
@@ -116,6 +116,7 @@ impl Init {
             cgroup: handover.cgroup,
         })
         .map_err(|cause| start_error(plan, handover.cgroup.is_some(), cause))?;
+        stations::cloned(pid, plan.clone_flags);
         Ok(Init {
             control,
             pidfd,
@@ -150,6 +151,7 @@ impl Init {
         loop {
             // A child may be faster than the word of its maker: nothing that it asks for is done before its pid is known.
             if let Some(rendezvous) = reached.filter(|_| !self.forks) {
+                stations::reached(self.pid, rendezvous);
                 return Ok(Progress::Reached(rendezvous));
             }
             let Some(message) =
@@ -166,6 +168,7 @@ impl Init {
                 ReportKind::Forked => self.follow(message.report.value)?,
                 ReportKind::Reached => match plan.step(message.report.step as usize) {
                     Some((_, Step::Wait(rendezvous))) if will_fork(plan, message.report.step) => {
+                        stations::reached(self.pid, rendezvous);
                         return Ok(Progress::Reached(rendezvous));
                     }
                     Some((_, Step::Wait(rendezvous))) => reached = Some(rendezvous),

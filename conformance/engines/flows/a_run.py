@@ -20,7 +20,7 @@ def hello(lab):
     same(lab.docker.run("echo", "Hello World").succeeds(), "Hello World", "the output")
 
 
-@flow("run: an image that is one file and nothing else")
+@flow("run: an image that is one file and nothing else", group="more")
 def one_file(lab):
     directory = lab.work / "one-file"
     directory.mkdir()
@@ -87,7 +87,7 @@ def interrupt(lab):
     same(code, 9, "the exit code")
 
 
-@flow("run: a signal that the client gets is the program's")
+@flow("run: a signal that the client gets is the program's", group="more")
 def proxied_signal(lab):
     command = ["docker", f"--host=unix://{lab.docker.socket}", "run", "--rm", "--name", "told", "busybox"]
     with subprocess.Popen([*command, "sh", "-c", TRAP], stdout=subprocess.PIPE, env=lab.docker.env) as client:
@@ -155,7 +155,7 @@ def listing(lab):
     same(lab.docker("ps", "--format", "{{.Names}}").succeeds().splitlines(), ["held", "up"], "those that run")
 
 
-@flow("logs: the last lines, both streams, and -f until the program ends")
+@flow("logs: the last lines, both streams, and -f until the program ends", group="more")
 def logs(lab):
     script = "for i in 1 2 3; do echo $i; echo $i >&2; done; sleep 1; echo last; exit 1"
     container = lab.docker.start("sh", "-c", script)
@@ -164,7 +164,7 @@ def logs(lab):
     same(lab.docker("logs", "--tail", "1", container).succeeds(), "last", "the last line")
 
 
-@flow("attach: passes input, shows the output, returns the exit code")
+@flow("attach: passes input, shows the output, returns the exit code", group="more")
 def attach(lab):
     script = "read line; echo got $line; read line; exit 6"
     container = lab.docker("run", "-d", "-i", "busybox", "sh", "-c", script).succeeds()

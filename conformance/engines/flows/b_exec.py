@@ -90,7 +90,7 @@ def health(lab):
     until(lambda: lab.docker.inspect(container, "State.Health.Status") == "healthy", "it is healthy")
 
 
-@flow("health check: the image's own, which looks at a server")
+@flow("health check: the image's own, which looks at a server", group="more")
 def image_health(lab):
     directory = lab.work / "health"
     directory.mkdir()

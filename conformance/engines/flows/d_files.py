@@ -45,7 +45,7 @@ def shared(lab):
     same((directory / "below/seen").exists(), False, "that it is still there")
 
 
-@flow("volumes: mounts reach an rslave one, and do not leave it")
+@flow("volumes: mounts reach an rslave one, and do not leave it", group="more")
 def slave(lab):
     directory = lab.work / "one-way"
     for name in ["in", "out"]:
@@ -63,7 +63,7 @@ def slave(lab):
         call(["umount", directory / "in"]).succeeds()
 
 
-@flow("volumes: a new one has the image's files, --volumes-from shares it")
+@flow("volumes: a new one has the image's files, --volumes-from shares it", group="more")
 def copied_up(lab):
     container = lab.docker.sleeper("-v", "/etc")
     same(lab.docker("exec", container, "head", "-c", "4", "/etc/passwd").succeeds(), "root", "the image's file")

@@ -69,7 +69,7 @@ def user(lab):
     same(by_name, "uid=123 gid=456 groups=50(staff),456", "the user with a group by name")
 
 
-@flow("user: a group that is added opens its files")
+@flow("user: a group that is added opens its files", group="more")
 def added_group(lab):
     script = "echo secret >/data/file && chown 0:777 /data/file && chmod 640 /data/file"
     lab.docker("volume", "create", "grouped").succeeds()

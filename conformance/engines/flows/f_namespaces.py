@@ -98,7 +98,7 @@ def by_name(lab):
     lab.docker("network", "rm", "sea").succeeds()
 
 
-@flow("network: connect and disconnect while the container runs")
+@flow("network: connect and disconnect while the container runs", group="more")
 def connect(lab):
     container = lab.docker.sleeper("--net", "none")
     interfaces = ["exec", container, "ls", "/sys/class/net"]

@@ -31,7 +31,7 @@ def copy_running(lab):
     same(str((lab.work / "tree/link").readlink()), "leaf", "the link's target")
 
 
-@flow("cp: with a stopped container")
+@flow("cp: with a stopped container", group="more")
 def copy_stopped(lab):
     container = _container_with_a_file(lab)
     lab.docker("cp", f"{container}:/made", lab.work / "made").succeeds()
@@ -61,7 +61,7 @@ def commit(lab):
     lab.docker("rmi", "committed").succeeds()
 
 
-@flow("commit: a running container, which is paused and goes on")
+@flow("commit: a running container, which is paused and goes on", group="more")
 def commit_running(lab):
     container = lab.docker.sleeper()
     lab.docker("exec", container, "touch", "/kept").succeeds()
@@ -101,7 +101,7 @@ def save_load(lab):
     lab.docker("rmi", "saved:first").succeeds()
 
 
-@flow("images: tags, and removal but of what a container uses")
+@flow("images: tags, and removal but of what a container uses", group="more")
 def images(lab):
     lab.docker("commit", _container_with_a_file(lab), "other:first").succeeds()
     lab.docker("tag", "other:first", "other:second").succeeds()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 
 from . import daemons, report
 from .docker import Docker
@@ -97,3 +98,5 @@ def _try(flow, lab):
         return report.FAIL, str(seen)
     except subprocess.TimeoutExpired as expired:
         return report.FAIL, f"no end after {expired.timeout} s: {' '.join(map(str, expired.cmd))}"
+    except Exception:  # whatever a flow stumbles over, the others still run
+        return report.FAIL, traceback.format_exc(limit=-3).strip()

@@ -46,14 +46,15 @@ def _print_table(names, marks, results):
     width = max(map(len, marks))
     print(" " * width, *(f"{name:10}" for name in names))
     for name, row in marks.items():
-        print(f"{name:{width}}", *(f"{mark:10}" for mark in row), _note(names, row, results[-1][name][1]))
+        reasons = [result[name][1] for result in results]
+        print(f"{name:{width}}", *(f"{mark:10}" for mark in row), _note(names, row, reasons))
     print()
 
 
-def _note(names, row, reason):
+def _note(names, row, reasons):
     """Whose fault it is where a flow does not pass."""
     if _machines_fault(row):
         return "the machine's fault: it fails with every runtime"
-    if SKIP in row:
-        return reason
-    return ", ".join(f"{name} fails" for name, mark in zip(names, row) if mark == FAIL)
+    if set(row) == {SKIP}:
+        return reasons[-1]
+    return "; ".join(f"{name}: {reason.splitlines()[0][:100]}" for name, reason in zip(names, reasons) if reason)

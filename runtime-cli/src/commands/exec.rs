@@ -16,7 +16,7 @@ use crate::foreground::{self, Foreground};
 use crate::terminal::{HostConsole, Terminal};
 
 /// The exit code when the process did not come to run, to be told from its own.
-const FAILED: u8 = 255;
+pub(crate) const FAILED: u8 = 255;
 
 /// Arguments of `exec`.
 #[derive(Debug, Args)]
@@ -69,7 +69,7 @@ pub(crate) struct Exec {
     cap: Vec<String>,
     /// Pass N descriptors to the process after its standard streams
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    preserve_fds: u32,
+    pub(crate) preserve_fds: u32,
     /// Run the process in a cgroup below the container's own, which is there
     #[arg(long, value_name = "[CONTROLLER,…:]PATH")]
     cgroup: Vec<String>,

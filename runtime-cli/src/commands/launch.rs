@@ -8,6 +8,7 @@ use runtime_core::{Bundle, Container, ContainerBuilder};
 use crate::cli::Globals;
 use crate::descriptors::{self, Inherited};
 use crate::failure::{Failure, Result};
+use crate::notify;
 
 /// Options of a container that is made from a bundle.
 #[derive(Debug, Args)]
@@ -47,17 +48,19 @@ impl Launch {
         bundle: Bundle,
         globals: &Globals,
     ) -> Result<ContainerBuilder> {
-        let inherited = Inherited {
-            listening: descriptors::listening(),
-            preserved: self.preserve_fds,
-        };
+        let inherited = Inherited::of_new_container(self.preserve_fds);
+        let names = descriptors::names();
         let mut builder = Container::builder(id, bundle)
             .state_root(globals.state_root()?)
             .cgroup_driver(globals.cgroup_driver())
             .no_pivot(self.no_pivot)
             .no_new_keyring(self.no_new_keyring)
             .preserve_fds(inherited.count())
-            .extra_environment(inherited.environment());
+            .extra_environment(inherited.environment(names.as_deref()))
+            .notify_socket(notify::supervisor().is_some());
+        if let Some(rootless) = globals.rootless.cgroups() {
+            builder = builder.rootless_cgroups(rootless);
+        }
         if let Some(socket) = given(self.console_socket.as_deref()) {
             builder = builder.console_socket(socket.to_owned());
         }
