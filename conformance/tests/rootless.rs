@@ -1,4 +1,5 @@
 //! Containers of a user who is not root, outside of any user namespace: `runc spec --rootless` and what follows.
+#![allow(clippy::unwrap_used)]
 
 #[path = "rootless/user.rs"]
 mod user;
@@ -6,10 +7,10 @@ mod user;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use conformance::cgroup;
 use conformance::driver::is_systemd_and;
 use conformance::process::{run, until};
 use conformance::runtime::runtime;
+use conformance::{Config, cgroup};
 use serde_json::{Value, json};
 
 use user::{GID, UID, User};
@@ -87,12 +88,12 @@ fn a_users_state_is_in_a_directory_of_his_own() {
         bundle.to_str().unwrap(),
         &user.container.id,
     ];
-    let runtime = user.program();
+    let program = user.program();
     let directory = user.container.path().join("runtime-directory");
     fs::create_dir(&directory).unwrap();
     user.own(&directory);
     let mut with = user.command(&[&format!("XDG_RUNTIME_DIR={}", directory.display())]);
-    let _ = run(with.arg(&runtime).args(arguments)).ok();
+    let _ = run(with.arg(&program).args(arguments)).ok();
     let found: Vec<_> = fs::read_dir(&directory).unwrap().flatten().collect();
     let [root] = found.as_slice() else {
         panic!("{found:?}")
@@ -107,9 +108,12 @@ fn a_users_state_is_in_a_directory_of_his_own() {
         return;
     }
     let mut without = user.command(&[]);
-    let refused = run(without.arg(&runtime).args(arguments));
+    let refused = run(without.arg(&program).args(arguments));
     let _ = refused.refused(&["XDG_RUNTIME_DIR is not set"]);
 }
+
+/// The phrase, options before `run`, and what the configuration asks for.
+type Refused<'a> = (&'a str, &'a [&'a str], &'a dyn Fn(&mut Config));
 
 #[test]
 fn what_a_user_cannot_have_is_refused_and_leaves_nothing() {
@@ -117,14 +121,14 @@ fn what_a_user_cannot_have_is_refused_and_leaves_nothing() {
         return;
     }
     let Some(user) = User::new() else { return };
-    let no_user_namespace = |config: &mut conformance::Config| {
+    let no_user_namespace = |config: &mut Config| {
         let namespaces = config.0["linux"]["namespaces"].as_array_mut().unwrap();
         namespaces.retain(|namespace| namespace["type"] != "user");
         config
             .remove("/linux/uidMappings")
             .remove("/linux/gidMappings");
     };
-    let cases: [(&str, &[&str], &dyn Fn(&mut conformance::Config)); 7] = [
+    let cases: [Refused<'_>; 7] = [
         (
             "rootless container requires user namespaces",
             &[],
