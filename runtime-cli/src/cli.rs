@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcomm
 
 use crate::commands;
 use crate::failure::{Failure, Result};
+use crate::help;
 use crate::log::LogFormat;
 use crate::state_root;
 
@@ -19,16 +20,6 @@ const VERSION: &str = concat!(
     "\nspec: 1.3.0"
 );
 
-const HELP: &str = "\
-NAME:
-   {bin} - {about}
-
-USAGE:
-   {usage}
-
-{all-args}
-";
-
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -36,6 +27,7 @@ USAGE:
     about = "Open Container Initiative runtime",
     version = VERSION,
     disable_version_flag = true,
+    disable_help_subcommand = true,
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -51,7 +43,7 @@ pub(crate) struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Global options")]
+#[command(next_help_heading = "GLOBAL OPTIONS")]
 pub(crate) struct Globals {
     /// Log at debug level
     #[arg(long, global = true)]
@@ -126,6 +118,8 @@ fn parse_rootless(text: &str) -> std::result::Result<Rootless, String> {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Save a container to go on with it later: not in this version
+    Checkpoint(Box<commands::checkpoint::Checkpoint>),
     /// Create a container
     Create(commands::create::Create),
     /// Delete a container and all that it holds
@@ -146,6 +140,8 @@ pub(crate) enum Command {
     Plan(commands::plan::Plan),
     /// Show the processes of a container
     Ps(commands::ps::Ps),
+    /// Go on with a container that was saved: not in this version
+    Restore(Box<commands::checkpoint::Restore>),
     /// Let the processes of a paused container go on
     Resume(commands::pause::Resume),
     /// Create and start a container
@@ -178,38 +174,37 @@ pub(crate) struct UsageError {
 
 /// Reads the arguments; the first is the program's name.
 pub(crate) fn parse(arguments: Vec<OsString>) -> std::result::Result<Request, Box<UsageError>> {
-    let parsed = definition()
-        .try_get_matches_from(arguments.clone())
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    match parsed {
-        Ok(cli) => Ok(Request::Command(Box::new(cli))),
-        Err(error) => match error.kind() {
-            ErrorKind::DisplayHelp
-            | ErrorKind::DisplayVersion
-            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                Ok(Request::Text(error.to_string()))
+    let parsed = definition().try_get_matches_from(&arguments);
+    let request = parsed.and_then(|matches| match help::asked(&matches) {
+        Some(topic) => Ok(Request::Text(help::text_on(topic, &arguments)?)),
+        None => Ok(Request::Command(Box::new(Cli::from_arg_matches(&matches)?))),
+    });
+    request
+        .or_else(|error| match error.kind() {
+            ErrorKind::DisplayVersion => Ok(Request::Text(error.to_string())),
+            ErrorKind::DisplayHelp => Ok(Request::Text(help::text(&arguments)?)),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+                Ok(Request::Text(help::text_on(None, &arguments)?))
             }
-            _ => Err(Box::new(usage_error(&error, arguments))),
-        },
-    }
+            _ => Err(error),
+        })
+        .map_err(|error| Box::new(usage_error(&error, arguments)))
 }
 
 /// The definitions as clap sees them.
 pub(crate) fn definition() -> clap::Command {
-    read_like_runc(Cli::command(), "")
+    read_like_runc(Cli::command()).subcommand(help::subcommand())
 }
 
 /// An option given twice has its last value, and a switch takes `=true` or `=false`.
-fn read_like_runc(command: clap::Command, parent: &str) -> clap::Command {
-    let name = format!("{parent}{}", command.get_name());
+fn read_like_runc(command: clap::Command) -> clap::Command {
     command
         .args_override_self(true)
-        .help_template(HELP.replace("{bin}", &name))
         .mut_args(|arg| match arg.get_action() {
             ArgAction::SetTrue => with_optional_boolean(arg),
             _ => arg,
         })
-        .mut_subcommands(|subcommand| read_like_runc(subcommand, &format!("{name} ")))
+        .mut_subcommands(read_like_runc)
 }
 
 fn with_optional_boolean(arg: Arg) -> Arg {
@@ -428,25 +423,5 @@ mod tests {
         );
         assert!(lines[1].starts_with("commit: "));
         assert_eq!(lines[2], format!("spec: {}", runtime_core::SPEC_VERSION));
-    }
-
-    #[test]
-    fn help_opens_as_runcs_does() {
-        for (arguments, line) in [
-            (
-                &["bareboat", "-h"][..],
-                "   bareboat - Open Container Initiative runtime",
-            ),
-            (
-                &["bareboat", "exec", "--help"],
-                "   bareboat exec - Execute a further process in a container",
-            ),
-        ] {
-            let Ok(Request::Text(text)) = parse(arguments.iter().map(OsString::from).collect())
-            else {
-                panic!()
-            };
-            assert_eq!(text.lines().take(2).collect::<Vec<_>>(), ["NAME:", line]);
-        }
     }
 }

@@ -76,13 +76,18 @@ impl Container {
     }
 
     /// Removes what is left of a container whose state cannot be read, such as one whose `create` was killed before it
-    /// had written any.
+    /// had written any. One whose `create` was only not that far yet is waited for, and deleted by force.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] when there is no such directory.
+    /// [`ErrorKind::NotFound`] when there is no such directory, and as for [`Container::delete`].
     pub fn remove_leftovers(state_root: impl AsRef<Path>, id: &str) -> Result<()> {
-        Directory::open(state_root.as_ref(), id)?.remove()
+        let root = crate::builder::absolute(state_root.as_ref())?;
+        let directory = Directory::open(&root, id)?;
+        match Container::load(&root, id) {
+            Ok(container) => container.destroy(&directory, container.status()?, true),
+            Err(_) => directory.remove(),
+        }
     }
 
     /// Its ID.

@@ -9,7 +9,7 @@ use crate::annotations;
 use crate::error::{Error, Result};
 use crate::namespaces::{NEWTIME, NEWUSER, Namespaces};
 use crate::plan::{Builder, Origin, Source, c_string, pointer, text_list};
-use crate::{apparmor, exec_cpu_affinity, rootless, selinux};
+use crate::{apparmor, exec_cpu_affinity, notify_socket, rootless, selinux};
 
 /// Permissions of a container's session keyring (keyrings(7)): all to its possessors; to its user what the kernel gives,
 /// view, read and link, and search, without which `exec` would not find it by its name.
@@ -172,7 +172,9 @@ pub(crate) fn arguments(plan: &mut Builder<'_>, process: &Process) -> Result<()>
         .map(|(n, text)| c_string(&format!("/process/args/{n}"), text.as_str()));
     plan.plan.arguments = listed.collect::<Result<_>>()?;
     let given = process.env().as_deref().unwrap_or_default();
-    plan.plan.environment = environment(given, "/process/env", &plan.options.extra_environment)?;
+    let mut extra = plan.options.extra_environment.clone();
+    extra.extend(notify_socket::variable(plan));
+    plan.plan.environment = environment(given, "/process/env", &extra)?;
     if let Some(home) = &plan.options.home {
         let environment = &mut plan.plan.environment;
         environment.retain(|variable| variable.as_bytes() != b"HOME=");

@@ -16,7 +16,7 @@ use crate::plan::{self, Options};
 use crate::process_hook::Place;
 use crate::state::Directory;
 use crate::status::{Status, state, state_json};
-use crate::{launch, process, seccomp};
+use crate::{launch, notify_socket, process, seccomp};
 
 impl Container {
     /// Starts the user's program.
@@ -104,7 +104,10 @@ impl Container {
         let init = self.record.init.map(|init| init.pid);
         match init.and_then(exhaustion::died_as_init) {
             Some(error) => Err(error),
-            None => Ok(()),
+            None => {
+                tracing::debug!("the program runs");
+                Ok(())
+            }
         }
     }
 
@@ -128,6 +131,10 @@ impl Container {
             no_new_keyring: self.record.no_new_keyring,
             start_at_once: false,
             extra_environment: self.record.extra_environment.clone(),
+            notify_directory: self
+                .record
+                .notify
+                .then(|| notify_socket::directory(&self.directory())),
             home: self.record.home.clone(),
         };
         let spec = self.spec()?;

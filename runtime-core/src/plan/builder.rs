@@ -35,6 +35,9 @@ pub struct Options {
     pub start_at_once: bool,
     /// Environment variables of the runtime's own for the user's program, such as LISTEN_FDS.
     pub extra_environment: Vec<String>,
+    /// The directory on the host that is mounted at `/run/notify`, for the socket on which the program says that it is
+    /// ready (sd_notify(3)).
+    pub notify_directory: Option<PathBuf>,
     /// The home directory of the user in the image's passwd, for a configuration that sets no HOME.
     pub home: Option<String>,
 }
@@ -50,6 +53,7 @@ impl Default for Options {
             no_new_keyring: false,
             start_at_once: false,
             extra_environment: Vec::new(),
+            notify_directory: None,
             home: None,
         }
     }

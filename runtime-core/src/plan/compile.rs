@@ -10,8 +10,8 @@ use crate::facts::HostFacts;
 use crate::namespaces::NEWUSER;
 use crate::{
     annotations, apparmor, capabilities, console, devices, hooks, intel_rdt, io_priority,
-    memory_policy, mounts, namespaces, net_devices, paths, personality, process, rlimits, rootless,
-    scheduler, selinux, spec_version, sysctl, uts,
+    memory_policy, mounts, namespaces, net_devices, notify_socket, paths, personality, process,
+    rlimits, rootless, scheduler, selinux, spec_version, sysctl, uts,
 };
 
 /// Compiles a configuration for a host, with the defaults of [`Options`].
@@ -50,6 +50,7 @@ pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result
     paths::open_null_device(plan)?;
     mounts::root::attach(plan)?;
     mounts::all(plan)?;
+    notify_socket::mount(plan)?;
     devices::all(plan)?;
     if let Some(process) = process {
         process::make_working_directory(plan, process)?;

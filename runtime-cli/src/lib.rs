@@ -2,6 +2,9 @@
 //!
 //! What it does to containers is the work of `runtime-core`; here are the arguments, the output, the exit codes, the log,
 //! and what belongs to a process in the foreground: its signals and its terminal.
+//!
+//! This is a library so that the program that writes the man pages and the shell completions has the same definitions as
+//! the binary, which then need not carry that program. It is no interface for others: they use `runtime-core`.
 
 mod cli;
 mod commands;
@@ -9,7 +12,9 @@ mod descriptors;
 mod duration;
 mod failure;
 mod foreground;
+mod help;
 mod log;
+mod notify;
 mod relay;
 mod signals;
 mod size;
@@ -17,6 +22,7 @@ mod state_root;
 mod sys;
 mod terminal;
 mod timestamp;
+mod topics;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -26,7 +32,11 @@ use crate::cli::Request;
 use crate::failure::Failure;
 use crate::log::LogFormat;
 
-fn main() -> ExitCode {
+pub use crate::help::definition;
+pub use crate::topics::{Example, Topic, topic};
+
+/// The program: reads its arguments, does what they say, and reports how that went.
+pub fn main() -> ExitCode {
     let request = match cli::parse(std::env::args_os().collect()) {
         Ok(request) => request,
         Err(error) => {
@@ -41,6 +51,9 @@ fn main() -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         },
         Request::Command(cli) => {
+            // Before anything is opened here, the log for one.
+            let inherited = descriptors::check(&cli.command);
+            sys::keep_children_to_be_waited_for();
             let globals = &cli.globals;
             let log = globals
                 .log
@@ -49,6 +62,9 @@ fn main() -> ExitCode {
             if let Err(failure) = log::install(log, globals.log_format, globals.debug) {
                 start_log(None, globals.log_format, globals.debug);
                 return report(&failure, None);
+            }
+            if let Err(failure) = inherited {
+                return report(&failure, log);
             }
             match commands::execute(cli.command, globals) {
                 Ok(code) => ExitCode::from(code),
