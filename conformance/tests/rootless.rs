@@ -356,7 +356,8 @@ fn a_user_has_limits_in_a_cgroup_that_is_his() {
         }
         config.args(&["sleep", "1000"]);
     });
-    let id = user.container.id.as_str();
+    let id = user.container.id.clone();
+    let id = id.as_str();
     let _ = user.run(&["--detach"]).ok();
     let inner = format!("{delegated}/inner");
     if delegated_controller("pids") {
@@ -366,6 +367,9 @@ fn a_user_has_limits_in_a_cgroup_that_is_his() {
     let pids = user.call(&["ps", "--format", "json", id]).ok().stdout;
     let pids: Vec<i64> = serde_json::from_str(&pids).unwrap();
     assert_eq!(pids.len(), 2);
+    // From where he may not move a process into his own cgroup of version 2, it is not moved.
+    user.leave_cgroup();
+    let _ = user.call(&["exec", id, "true"]).ok();
     let _ = user.call(&["pause", id]).ok();
     let _ = user.call(&["resume", id]).ok();
     let _ = user.call(&["delete", "--force", id]).ok();
