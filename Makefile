@@ -1,9 +1,11 @@
 # make demo      shows a container that is isolated
 # make test      installs what the tests need (Debian packages, as root) and runs all of them
 # make build     target/release/bareboat, one static file
+# make engines-all  runs containers with every engine, by bareboat and by runc, and prints a table of both
+# make load      makes hundreds of containers at once, and looks for what is left of them
 # make vm        runs the black-box tests in a virtual machine with cgroup version 2, systemd and AppArmor, and engines there
 # make vm-quick  those of them that depend most on the machine
-# make install   puts it under $(DESTDIR)$(PREFIX)/bin
+# make install   puts it, its man pages and shell completions below $(DESTDIR)$(PREFIX); make uninstall takes them away
 # make bench     start-up times, against the other runtimes that are installed
 
 PREFIX ?= /usr/local
@@ -12,10 +14,16 @@ CARGO_FLAGS ?= --locked
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 RUNTIME ?= $(TARGET)/release/bareboat
 
-TOOLS := gcc libc6-dev
-TEST_PACKAGES := $(TOOLS) busybox-static iproute2 libseccomp-dev pkg-config procps python3 runc
+# Man pages and completions, laid out as below $(PREFIX)/share; their date is SOURCE_DATE_EPOCH's where that is set.
+MANUAL := $(TARGET)/manual
+DATE := $(shell date --utc $(if $(SOURCE_DATE_EPOCH),--date @$(SOURCE_DATE_EPOCH)) +%F)
 
-.PHONY: build demo test check unit engines runtime-tools vm vm-quick install bench clean
+TOOLS := gcc libc6-dev
+TEST_PACKAGES := $(TOOLS) busybox-static fish groff-base iproute2 libseccomp-dev man-db mandoc pkg-config procps python3 runc \
+	uidmap zsh
+
+.PHONY: build manual demo test check unit engines engines-all load runtime-tools vm vm-quick install uninstall install-check bench \
+	clean
 
 build:
 	.ci/install $(TOOLS)
@@ -25,7 +33,7 @@ demo: build
 	.ci/install busybox-static
 	conformance/bundle/demo $(RUNTIME) target/demo
 
-test: check unit engines runtime-tools vm-quick
+test: check unit install-check engines runtime-tools vm-quick
 
 check:
 	.ci/install $(TEST_PACKAGES)
@@ -42,6 +50,17 @@ engines: build
 	.ci/install $(TEST_PACKAGES)
 	conformance/engines/run --runtime $(RUNTIME)
 
+engines-all: build
+	.ci/install $(TEST_PACKAGES)
+	conformance/engines/run --all --compare runc --runtime $(RUNTIME)
+
+# With 200 containers by 16 callers, which `unit` has no time for.
+load: build
+	.ci/install $(TEST_PACKAGES)
+	$(CARGO) test $(CARGO_FLAGS) -p conformance --test load -- --include-ignored --nocapture --test-threads 1
+	$(CARGO) test $(CARGO_FLAGS) -p runtime-core --test threads -- --include-ignored load::
+	conformance/engines/run --group load --compare runc --runtime $(RUNTIME)
+
 # OCI's own validation suite, with Debian's runc beside it.
 runtime-tools: build
 	.ci/install runc
@@ -55,8 +74,30 @@ vm-quick: build
 	.ci/install $(TEST_PACKAGES)
 	conformance/vm/run --runtime $(RUNTIME) --timeout 600 --quick
 
-install: build
+manual:
+	rm -rf $(MANUAL)
+	$(CARGO) run $(CARGO_FLAGS) --release -p manual -- $(MANUAL) $(DATE)
+
+install: build manual
 	install -D -m 755 $(TARGET)/release/bareboat $(DESTDIR)$(PREFIX)/bin/bareboat
+	find $(MANUAL) -type f -printf '%P\n' | while read -r file; do \
+		install -D -m 644 $(MANUAL)/$$file $(DESTDIR)$(PREFIX)/share/$$file || exit; done
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/bareboat
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man8/bareboat.8 $(DESTDIR)$(PREFIX)/share/man/man8/bareboat-*.8
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bareboat
+	rm -f $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bareboat
+	rm -f $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bareboat.fish
+
+# What is installed works from there, and can be taken away.
+install-check:
+	.ci/install $(TEST_PACKAGES)
+	rm -rf $(TARGET)/installed
+	$(MAKE) install DESTDIR=$(TARGET)/installed PREFIX=/usr
+	.ci/check-install $(TARGET)/installed/usr
+	$(MAKE) uninstall DESTDIR=$(TARGET)/installed PREFIX=/usr
+	test -z "$$(find $(TARGET)/installed -type f)"
 
 bench: build
 	$(CARGO) run $(CARGO_FLAGS) --release -p benches -- startup

@@ -10,8 +10,9 @@ use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcomm
 
 use crate::commands;
 use crate::failure::{Failure, Result};
+use crate::help;
 use crate::log::LogFormat;
-use crate::state_root;
+use crate::{spelling, state_root};
 
 const VERSION: &str = concat!(
     "version ",
@@ -21,16 +22,6 @@ const VERSION: &str = concat!(
     "\nspec: 1.3.0"
 );
 
-const HELP: &str = "\
-NAME:
-   {bin} - {about}
-
-USAGE:
-   {usage}
-
-{all-args}
-";
-
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -38,6 +29,7 @@ USAGE:
     about = "Open Container Initiative runtime",
     version = VERSION,
     disable_version_flag = true,
+    disable_help_subcommand = true,
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -53,7 +45,7 @@ pub(crate) struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Global options")]
+#[command(next_help_heading = "GLOBAL OPTIONS")]
 pub(crate) struct Globals {
     /// Log at debug level
     #[arg(long, global = true)]
@@ -92,6 +84,17 @@ impl Globals {
             runtime_core::CgroupDriver::Systemd
         } else {
             runtime_core::CgroupDriver::Cgroupfs
+        }
+    }
+}
+
+impl Rootless {
+    /// Whether a container goes without cgroups that may not be made; nothing where that is for the library to decide.
+    pub(crate) fn cgroups(self) -> Option<bool> {
+        match self {
+            Rootless::Auto => None,
+            Rootless::Always => Some(true),
+            Rootless::Never => Some(false),
         }
     }
 }
@@ -173,42 +176,50 @@ pub(crate) struct UsageError {
 
 /// Reads the arguments; the first is the program's name.
 pub(crate) fn parse(arguments: Vec<OsString>) -> std::result::Result<Request, Box<UsageError>> {
-    let parsed = definition()
-        .try_get_matches_from(arguments.clone())
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    match parsed {
-        Ok(cli) => Ok(Request::Command(Box::new(cli))),
-        Err(error) => match error.kind() {
-            ErrorKind::DisplayHelp
-            | ErrorKind::DisplayVersion
-            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                Ok(Request::Text(error.to_string()))
+    let definition = definition();
+    let arguments = spelling::in_claps(&arguments, &definition);
+    let parsed = definition.try_get_matches_from(&arguments);
+    let request = parsed.and_then(|matches| match help::asked(&matches) {
+        Some(topic) => Ok(Request::Text(help::text_on(topic, &arguments)?)),
+        None => Ok(Request::Command(Box::new(Cli::from_arg_matches(&matches)?))),
+    });
+    request
+        .or_else(|error| match error.kind() {
+            ErrorKind::DisplayVersion => Ok(Request::Text(error.to_string())),
+            ErrorKind::DisplayHelp => Ok(Request::Text(help::text(&arguments)?)),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+                Ok(Request::Text(help::text_on(None, &arguments)?))
             }
-            _ => Err(Box::new(usage_error(&error, arguments))),
-        },
-    }
+            _ => Err(error),
+        })
+        .map_err(|error| Box::new(usage_error(&error, arguments)))
 }
 
 /// The definitions as clap sees them.
 pub(crate) fn definition() -> clap::Command {
-    read_like_runc(Cli::command(), "")
+    read_like_runc(Cli::command()).subcommand(help::subcommand())
 }
 
 /// An option given twice has its last value, and a switch takes `=true` or `=false`.
-fn read_like_runc(command: clap::Command, parent: &str) -> clap::Command {
-    let name = format!("{parent}{}", command.get_name());
+fn read_like_runc(command: clap::Command) -> clap::Command {
     command
         .args_override_self(true)
-        .help_template(HELP.replace("{bin}", &name))
-        .mut_args(|arg| match arg.get_action() {
-            ArgAction::SetTrue => with_optional_boolean(arg),
-            _ if arg.get_value_parser().type_id() == TypeId::of::<PathBuf>() => {
-                // Each command takes an empty path for none, and clap's own parser would not.
-                arg.value_parser(OsStringValueParser::new().map(PathBuf::from))
-            }
-            _ => arg,
-        })
-        .mut_subcommands(|subcommand| read_like_runc(subcommand, &format!("{name} ")))
+        .mut_args(read_argument_like_runc)
+        .mut_subcommands(read_like_runc)
+}
+
+fn read_argument_like_runc(arg: Arg) -> Arg {
+    let arg = match arg.get_action() {
+        ArgAction::SetTrue => with_optional_boolean(arg),
+        // The argument behind an option is its value, whatever it looks like.
+        action if action.takes_values() && !arg.is_positional() => arg.allow_hyphen_values(true),
+        _ => arg,
+    };
+    if arg.get_value_parser().type_id() == TypeId::of::<PathBuf>() {
+        // Each command takes an empty path for none, and clap's own parser would not.
+        return arg.value_parser(OsStringValueParser::new().map(PathBuf::from));
+    }
+    arg
 }
 
 fn with_optional_boolean(arg: Arg) -> Arg {
@@ -265,7 +276,22 @@ fn describe(error: &clap::Error) -> Failure {
     let text = error.to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();
     let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
-    Failure::new(line.strip_prefix("error: ").unwrap_or(&line))
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    // Phrases of runc and of urfave/cli, for callers that look for them.
+    Failure::new(match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(option)))
+            if option.starts_with('-') =>
+        {
+            let name = option.trim_start_matches('-');
+            format!("flag provided but not defined: -{name}")
+        }
+        (ErrorKind::InvalidValue, Some(ContextValue::String(option)))
+            if option.starts_with("--format ") =>
+        {
+            format!("invalid format option: {line}")
+        }
+        _ => line.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -401,7 +427,7 @@ mod tests {
     fn an_unknown_option_before_the_container_is_refused() {
         let error = failure("bareboat --log /tmp/l --log-format json exec --bogus web ls");
         assert!(
-            error.failure.to_string().contains("--bogus"),
+            error.failure.to_string() == "flag provided but not defined: -bogus",
             "{}",
             error.failure
         );
@@ -454,25 +480,5 @@ mod tests {
         );
         assert!(lines[1].starts_with("commit: "));
         assert_eq!(lines[2], format!("spec: {}", runtime_core::SPEC_VERSION));
-    }
-
-    #[test]
-    fn help_opens_as_runcs_does() {
-        for (arguments, line) in [
-            (
-                &["bareboat", "-h"][..],
-                "   bareboat - Open Container Initiative runtime",
-            ),
-            (
-                &["bareboat", "exec", "--help"],
-                "   bareboat exec - Execute a further process in a container",
-            ),
-        ] {
-            let Ok(Request::Text(text)) = parse(arguments.iter().map(OsString::from).collect())
-            else {
-                panic!()
-            };
-            assert_eq!(text.lines().take(2).collect::<Vec<_>>(), ["NAME:", line]);
-        }
     }
 }

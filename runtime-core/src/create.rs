@@ -74,6 +74,13 @@ impl ContainerBuilder {
         self
     }
 
+    /// A unix socket to which a pidfd of the container's process is sent, before the pid file is written. Somebody has to listen
+    /// there before the process is made.
+    pub fn pidfd_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.wishes.pidfd_socket = Some(path.into());
+        self
+    }
+
     /// A file into which the pid of the container's process is written.
     pub fn pid_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.wishes.pid_file = Some(path.into());
@@ -115,6 +122,14 @@ impl ContainerBuilder {
     /// Who manages the cgroup.
     pub fn cgroup_driver(mut self, driver: CgroupDriver) -> Self {
         self.options.cgroup_driver = driver;
+        self
+    }
+
+    /// Whether the container goes without the cgroups that the caller may not make, when its configuration names none and
+    /// limits nothing that needs them. `false` makes that an error. By default it is `true` unless the caller is the host's
+    /// root.
+    pub fn rootless_cgroups(mut self, rootless: bool) -> Self {
+        self.options.rootless_cgroups = Some(rootless);
         self
     }
 
@@ -226,6 +241,7 @@ impl ContainerBuilder {
             root_mount: None,
             seccomp_listener: None,
             namespaces: 0,
+            rootless_cgroups: self.options.rootless_cgroups,
             no_pivot: self.options.no_pivot,
             no_new_keyring: self.options.no_new_keyring,
             extra_environment: self.options.extra_environment.clone(),

@@ -16,6 +16,7 @@ use crate::launch::{ENDED_SILENTLY, Handover, Init, Progress};
 use crate::mounts::id_map::UserNamespaces;
 use crate::mounts::on_host::MountId;
 use crate::net_devices::Moves;
+use crate::pidfd_socket::{FIRST_PROCESS, PidfdSocket};
 use crate::plan::Plan;
 use crate::state::{Directory, ProcessId, Record};
 use crate::status::{Status, state, state_json};
@@ -35,6 +36,7 @@ pub(crate) struct Creation<'a> {
     net_devices: Option<Moves>,
     /// The terminal's master, unless it went to a console socket.
     console: Option<OwnedFd>,
+    pidfd_socket: Option<PidfdSocket<'a>>,
 }
 
 impl<'a> Creation<'a> {
@@ -56,6 +58,7 @@ impl<'a> Creation<'a> {
             init: None,
             net_devices: None,
             console: None,
+            pidfd_socket: None,
         }
     }
 
@@ -74,6 +77,7 @@ impl<'a> Creation<'a> {
 
     /// Everything that the host does, in order.
     fn run(&mut self) -> Result<Record> {
+        self.pidfd_socket = self.builder.wishes.connect_pidfd_socket()?;
         let mut record = self.builder.record();
         record.namespaces = namespaces(self.builder.bundle.spec());
         record.seccomp_listener = self.plan.seccomp_listener.clone();
@@ -160,6 +164,13 @@ impl<'a> Creation<'a> {
         for (pointer, reason) in plan.ignored() {
             tracing::warn!("{pointer}: {reason}");
         }
+        let spec = self.builder.bundle.spec();
+        if plan.directories().next().is_none() && !crate::namespaces::makes_pid_namespace(spec) {
+            tracing::warn!(
+                "a container with no cgroup and no pid namespace of its own: its processes cannot be told from others, and may \
+                 outlive it"
+            );
+        }
         // systemd makes it around the init, which is not there yet.
         if plan.unit().is_some() {
             return Ok(());
@@ -238,7 +249,7 @@ impl<'a> Creation<'a> {
             return Ok(());
         };
         tracing::debug!("write the id mappings");
-        id_mappings::carry_out(maps, self.init()?.pid(), self.facts.uid == 0)
+        id_mappings::carry_out(maps, self.init()?.pid(), self.facts)
     }
 
     fn move_net_devices(&mut self) -> Result<()> {
@@ -279,6 +290,9 @@ impl<'a> Creation<'a> {
         let pid = self.init()?.pid();
         let master = self.init.as_mut().and_then(Init::take_console);
         self.console = self.builder.wishes.deliver_console(master)?;
+        if let Some(socket) = self.pidfd_socket.take() {
+            socket.send(FIRST_PROCESS, self.init()?.pidfd())?;
+        }
         confine::carry_out(&self.plan, pid)?;
         if let Some(group) = &record.intel_rdt {
             group.join(pid)?;

@@ -13,6 +13,7 @@ use rustix::net::{
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use crate::cgroup::CANNOT_ENTER;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::mounts::id_map::UserNamespaces;
 use crate::plan::{self, Plan};
@@ -114,7 +115,7 @@ impl Init {
             namespaces: plan.clone_flags,
             cgroup: handover.cgroup,
         })
-        .map_err(|cause| start_error(plan, cause))?;
+        .map_err(|cause| start_error(plan, handover.cgroup.is_some(), cause))?;
         stations::cloned(pid, plan.clone_flags);
         Ok(Init {
             control,
@@ -301,7 +302,16 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Message>> {
     Ok(Some(Message { report, descriptor }))
 }
 
-fn start_error(plan: &Plan, cause: io::Error) -> Error {
+fn start_error(plan: &Plan, in_cgroup: bool, cause: io::Error) -> Error {
+    // clone(2) says this of the cgroup alone: no room for processes, threads alone, gone.
+    let of_cgroup = [libc::EBUSY, libc::EOPNOTSUPP, libc::ENODEV];
+    if in_cgroup
+        && cause
+            .raw_os_error()
+            .is_some_and(|errno| of_cgroup.contains(&errno))
+    {
+        return Error::io(ErrorKind::Setup, CANNOT_ENTER, cause);
+    }
     let attempt = match plan.clone_flags {
         0 => "start the init".to_owned(),
         flags => format!(

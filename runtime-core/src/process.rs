@@ -6,10 +6,10 @@ use oci_spec::runtime::Process;
 use runtime_init::{Numbers, Step, Text, TextList};
 
 use crate::annotations;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::namespaces::{NEWTIME, NEWUSER, Namespaces};
 use crate::plan::{Builder, Origin, Source, c_string, pointer, text_list};
-use crate::{apparmor, exec_cpu_affinity, notify_socket, selinux};
+use crate::{apparmor, exec_cpu_affinity, notify_socket, rootless, selinux};
 
 /// Permissions of a container's session keyring (keyrings(7)): all to its possessors; to its user what the kernel gives,
 /// view, read and link, and search, without which `exec` would not find it by its name.
@@ -94,7 +94,31 @@ fn needs_proc(plan: &Builder<'_>) -> Result<bool> {
     Ok(sysctl || Namespaces::of(plan)?.new & NEWTIME != 0)
 }
 
+/// `oomScoreAdj` where the caller is not root. The process writes it itself, while its own files are still its own: later
+/// they are those of the user namespace's root, who may be another user than the caller.
+pub(crate) fn set_oom_score_adj(plan: &mut Builder<'_>, process: Option<&Process>) {
+    let value = process.and_then(Process::oom_score_adj);
+    let Some(value) = value.filter(|_| plan.facts.is_unprivileged()) else {
+        return;
+    };
+    let origin = || pointer("/process/oomScoreAdj");
+    plan.step(origin(), &Step::OpenProc);
+    // A number has no NUL.
+    let value = CString::new(value.to_string()).unwrap_or_default();
+    plan.step(
+        origin(),
+        &Step::WriteProc {
+            path: Text(c"self/oom_score_adj"),
+            value: Text(&value),
+        },
+    );
+}
+
+/// `oomScoreAdj`, which the caller writes.
 fn oom_score_adj(plan: &mut Builder<'_>, process: &Process) {
+    if plan.facts.is_unprivileged() {
+        return;
+    }
     plan.plan.oom_score_adj = process
         .oom_score_adj()
         .map(|value| (pointer("/process/oomScoreAdj"), value));
@@ -130,7 +154,7 @@ fn working_directory(process: &Process) -> Result<CString> {
     if !path.is_absolute() {
         return Err(Error::config(
             "/process/cwd",
-            format!("{:?} is not an absolute path", path.display()),
+            format!("Cwd must be an absolute path: {:?}", path.display()),
         ));
     }
     c_string("/process/cwd", path.as_os_str().as_encoded_bytes())
@@ -139,8 +163,17 @@ fn working_directory(process: &Process) -> Result<CString> {
 /// The user's arguments and environment, with which the init itself is started.
 pub(crate) fn arguments(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     let arguments = process.args().as_deref().unwrap_or_default();
-    if arguments.first().is_none_or(String::is_empty) {
-        return Err(Error::config("/process/args", "there is no program to run"));
+    match arguments.first() {
+        None => {
+            let problem = "args must not be empty: there is no program to run";
+            return Err(Error::config("/process/args", problem));
+        }
+        // No directory of PATH has it; said as of any other that is not there, for who looks for that.
+        Some(name) if name.is_empty() => {
+            let problem = r#"exec: "": executable file not found in $PATH"#;
+            return Err(Error::new(ErrorKind::Program, problem).at("/process/args/0"));
+        }
+        Some(_) => {}
     }
     let listed = arguments
         .iter()
@@ -175,6 +208,12 @@ pub(crate) fn environment(given: &[String], list: &str, extra: &[String]) -> Res
                 format!("{variable:?} is not NAME=value"),
             ));
         };
+        if name.is_empty() {
+            return Err(Error::config(
+                pointer(),
+                format!("{variable:?}: name cannot be empty"),
+            ));
+        }
         let same_name = |earlier: &CString| {
             let rest = earlier.as_bytes().strip_prefix(name.as_bytes());
             rest.is_some_and(|rest| rest.starts_with(b"="))
@@ -214,8 +253,11 @@ pub(crate) fn user(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
         check_id(&format!("/process/user/additionalGids/{number}"), *gid)?;
     }
     let groups: Vec<u8> = groups.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
-    let denied = plan.facts.uid != 0 && groups.is_empty();
+    let denied = plan.facts.is_unprivileged() && groups.is_empty();
     let kept = annotations::is_set(plan.spec, annotations::KEEP_ORIGINAL_GROUPS);
+    if !groups.is_empty() && !kept {
+        rootless::check_groups(plan)?;
+    }
     let groups = (!denied && !kept).then(|| Numbers::new(&groups));
     let step = Step::SetUser {
         uid: user.uid(),

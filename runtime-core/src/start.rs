@@ -126,6 +126,7 @@ impl Container {
             id: self.record.id.clone(),
             bundle: self.record.bundle.clone(),
             cgroup_driver: unit.map_or(CgroupDriver::Cgroupfs, |_| CgroupDriver::Systemd),
+            rootless_cgroups: self.record.rootless_cgroups,
             no_pivot: self.record.no_pivot,
             no_new_keyring: self.record.no_new_keyring,
             start_at_once: false,
@@ -137,7 +138,9 @@ impl Container {
             home: self.record.home.clone(),
         };
         let spec = self.spec()?;
-        let facts = HostFacts::read_for(&options, &spec, spec.process().as_ref())?;
+        let mut facts = HostFacts::read_for(&options, &spec, spec.process().as_ref())?;
+        // Root may start a user's container.
+        facts.uid = self.record.owner;
         plan::compile_with(&spec, &facts, &options)
     }
 

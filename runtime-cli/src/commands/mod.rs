@@ -17,6 +17,7 @@ pub(crate) mod run;
 pub(crate) mod spec;
 pub(crate) mod start;
 pub(crate) mod state;
+mod sub_cgroup;
 pub(crate) mod summary;
 pub(crate) mod update;
 

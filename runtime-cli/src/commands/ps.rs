@@ -12,12 +12,12 @@ use crate::failure::{Failure, Result};
 /// Arguments of `ps`.
 #[derive(Debug, Args)]
 pub(crate) struct Ps {
-    /// Form of the output
-    #[arg(short, long, value_enum, default_value = "table")]
-    format: ListFormat,
     /// Name of the container, then options for ps(1) [default: -ef]
     #[arg(value_names = ["CONTAINER", "PS_OPTION"], required = true, num_args = 1.., trailing_var_arg = true)]
     operands: Vec<String>,
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value = "table")]
+    format: ListFormat,
 }
 
 impl Ps {

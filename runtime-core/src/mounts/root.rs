@@ -51,7 +51,7 @@ fn attach_tree(plan: &mut Builder<'_>, path: &Path, propagation: u32) -> Result<
         keeps_locks: false,
         must_be_proc: false,
     };
-    let tree = plan.slot(pointer("/root/path"), source)?;
+    let tree = plan.tree(pointer("/root/path"), source)?;
     let path = c_string("/root/path", path.as_os_str().as_encoded_bytes())?;
     plan.step(
         pointer("/root/path"),

@@ -2,6 +2,9 @@
 //!
 //! What it does to containers is the work of `runtime-core`; here are the arguments, the output, the exit codes, the log,
 //! and what belongs to a process in the foreground: its signals and its terminal.
+//!
+//! This is a library so that the program that writes the man pages and the shell completions has the same definitions as
+//! the binary, which then need not carry that program. It is no interface for others: they use `runtime-core`.
 
 mod cli;
 mod commands;
@@ -9,15 +12,18 @@ mod descriptors;
 mod duration;
 mod failure;
 mod foreground;
+mod help;
 mod log;
 mod notify;
 mod relay;
 mod signals;
 mod size;
+mod spelling;
 mod state_root;
 mod sys;
 mod terminal;
 mod timestamp;
+mod topics;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -27,7 +33,11 @@ use crate::cli::Request;
 use crate::failure::Failure;
 use crate::log::LogFormat;
 
-fn main() -> ExitCode {
+pub use crate::help::definition;
+pub use crate::topics::{Example, Topic, topic};
+
+/// The program: reads its arguments, does what they say, and reports how that went.
+pub fn main() -> ExitCode {
     let request = match cli::parse(std::env::args_os().collect()) {
         Ok(request) => request,
         Err(error) => {
