@@ -1,6 +1,7 @@
 # make demo      shows a container that is isolated
 # make test      installs what the tests need (Debian packages, as root) and runs all of them
 # make build     target/release/bareboat, one static file
+# make engines-all  runs containers with every engine, by bareboat and by runc, and prints a table of both
 # make vm        runs the black-box tests in a virtual machine with cgroup version 2, systemd and AppArmor, and engines there
 # make vm-quick  those of them that depend most on the machine
 # make install   puts it, its man pages and shell completions below $(DESTDIR)$(PREFIX); make uninstall takes them away
@@ -17,9 +18,9 @@ MANUAL := $(TARGET)/manual
 DATE := $(shell date --utc $(if $(SOURCE_DATE_EPOCH),--date @$(SOURCE_DATE_EPOCH)) +%F)
 
 TOOLS := gcc libc6-dev
-TEST_PACKAGES := $(TOOLS) busybox-static fish groff-base iproute2 libseccomp-dev man-db mandoc pkg-config procps python3 runc zsh
+TEST_PACKAGES := $(TOOLS) busybox-static fish groff-base iproute2 libseccomp-dev man-db mandoc pkg-config procps python3 runc uidmap zsh
 
-.PHONY: build manual demo test check unit engines runtime-tools vm vm-quick install uninstall install-check bench clean
+.PHONY: build manual demo test check unit engines engines-all runtime-tools vm vm-quick install uninstall install-check bench clean
 
 build:
 	.ci/install $(TOOLS)
@@ -45,6 +46,10 @@ unit: build
 engines: build
 	.ci/install $(TEST_PACKAGES)
 	conformance/engines/run --runtime $(RUNTIME)
+
+engines-all: build
+	.ci/install $(TEST_PACKAGES)
+	conformance/engines/run --all --compare runc --runtime $(RUNTIME)
 
 # OCI's own validation suite, with Debian's runc beside it.
 runtime-tools: build

@@ -27,25 +27,37 @@ impl ConsoleSocket {
     /// Listens in the directory.
     #[must_use]
     pub fn new(directory: &Path) -> Self {
-        let path = directory.join("console.sock");
+        Self::named(directory, "console.sock")
+    }
+
+    /// Listens in the directory under this name.
+    #[must_use]
+    pub fn named(directory: &Path, name: &str) -> Self {
+        let path = directory.join(name);
         Self {
             listener: UnixListener::bind(&path).unwrap(),
             path,
         }
     }
 
-    /// Takes the one connection and the one descriptor in it. Waits for it.
+    /// Takes the terminal that is sent. Waits for it.
     #[must_use]
     pub fn receive(self) -> Terminal {
+        Terminal::new(self.receive_descriptor().1)
+    }
+
+    /// Takes the one connection, and of its one message the text and the one descriptor. Waits for it.
+    #[must_use]
+    pub fn receive_descriptor(self) -> (String, OwnedFd) {
         self.listener.set_nonblocking(true).unwrap();
         let (stream, _) = until("a connection to the console socket", || {
             self.listener.accept().ok()
         });
         stream.set_nonblocking(false).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
-        let mut name = [0; 4096];
+        let mut text = [0; 4096];
         let mut space = cmsg_space!([i32; 2]);
-        let mut parts = [IoSliceMut::new(&mut name)];
+        let mut parts = [IoSliceMut::new(&mut text)];
         let message = recvmsg::<()>(
             stream.as_raw_fd(),
             &mut parts,
@@ -59,9 +71,11 @@ impl ConsoleSocket {
             .flat_map(rights)
             .map(sys::own)
             .collect();
-        let [master] =
+        let length = message.bytes;
+        let [descriptor] =
             <[OwnedFd; 1]>::try_from(descriptors).expect("the message holds one descriptor");
-        Terminal::new(master)
+        let text = String::from_utf8_lossy(&text[..length]).into_owned();
+        (text, descriptor)
     }
 }
 

@@ -181,6 +181,44 @@ fn several_deletes_by_force_at_once_all_succeed() {
     container.assert_nothing_left();
 }
 
+/// What `delete` waits for: flock(2) on the container's directory, which `create` holds. /proc/locks lists who waits.
+fn waits_for_a_lock(process: &Running) -> bool {
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    let pid = process.id().to_string();
+    let mut waiting = locks.lines().filter(|line| line.contains("-> FLOCK"));
+    waiting.any(|line| line.split_whitespace().any(|word| word == pid))
+}
+
+#[test]
+fn force_waits_for_a_create_that_has_written_nothing_yet_and_takes_back_what_it_made() {
+    if runtime().departs("runc", "takes no lock") {
+        return;
+    }
+    let container = Container::new(waits);
+    let _ = container.create().ok();
+    // As it was just after the directory had been made.
+    let directory = container.state_root().join(&container.id);
+    let (record, hidden) = (
+        directory.join("state.json"),
+        container.path().join("hidden"),
+    );
+    fs::rename(&record, &hidden).unwrap();
+    let lock = fs::File::open(&directory).unwrap();
+    lock.lock().unwrap();
+    let delete = spawn(
+        container
+            .subcommand(["delete", "--force", &container.id])
+            .stdin(Stdio::null()),
+    );
+    until("delete waits for create", || {
+        waits_for_a_lock(&delete).then_some(())
+    });
+    fs::rename(&hidden, &record).unwrap();
+    lock.unlock().unwrap();
+    let _ = delete.wait().ok();
+    container.assert_nothing_left();
+}
+
 #[test]
 fn processes_that_fork_and_exit_all_the_time_are_deleted_by_force() {
     let container = Container::new(|config| {

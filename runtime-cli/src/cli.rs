@@ -86,6 +86,17 @@ impl Globals {
     }
 }
 
+impl Rootless {
+    /// Whether a container goes without cgroups that may not be made; nothing where that is for the library to decide.
+    pub(crate) fn cgroups(self) -> Option<bool> {
+        match self {
+            Rootless::Auto => None,
+            Rootless::Always => Some(true),
+            Rootless::Never => Some(false),
+        }
+    }
+}
+
 /// Whether cgroups that may not be written are a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rootless {
@@ -107,6 +118,8 @@ fn parse_rootless(text: &str) -> std::result::Result<Rootless, String> {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Save a container to go on with it later: not in this version
+    Checkpoint(Box<commands::checkpoint::Checkpoint>),
     /// Create a container
     Create(commands::create::Create),
     /// Delete a container and all that it holds
@@ -127,6 +140,8 @@ pub(crate) enum Command {
     Plan(commands::plan::Plan),
     /// Show the processes of a container
     Ps(commands::ps::Ps),
+    /// Go on with a container that was saved: not in this version
+    Restore(Box<commands::checkpoint::Restore>),
     /// Let the processes of a paused container go on
     Resume(commands::pause::Resume),
     /// Create and start a container

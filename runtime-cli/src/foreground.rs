@@ -15,7 +15,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use runtime_core::ExitStatus;
 
 use crate::failure::{Failure, Result};
-use crate::terminal::Terminal;
+use crate::terminal::{self, Output, Terminal};
 use crate::{signals, sys};
 
 /// How long to wait before a terminal that nobody has open is looked at again, and how long output that is still under
@@ -49,20 +49,22 @@ impl Foreground {
         process: Option<&OwnedFd>,
         terminal: Option<Terminal>,
     ) -> Result<()> {
-        let (stdin, stdout) = (io::stdin(), io::stdout());
         let mut traffic = Traffic {
+            stdin: io::stdin(),
+            stdout: match &terminal {
+                Some(_) => terminal::output(),
+                None => io::stdout().into(),
+            },
             terminal,
-            stdin,
-            stdout,
         };
         if let Some(process) = process {
             let session = Session {
-                signals: self.signals,
+                signals: &self.signals,
                 process: process.as_fd(),
             };
             while session.wait(&mut traffic)? {}
         }
-        traffic.finish();
+        traffic.finish(&self.signals);
         Ok(())
     }
 }
@@ -74,7 +76,7 @@ pub(crate) fn exit_code(status: ExitStatus) -> u8 {
 
 /// The container's process, and the signals that reach this one.
 struct Session<'a> {
-    signals: SignalFd,
+    signals: &'a SignalFd,
     process: BorrowedFd<'a>,
 }
 
@@ -125,6 +127,10 @@ impl Session<'_> {
                 libc::SIGWINCH => traffic.resize(),
                 // These are about this process: nobody reads its output, or a socket of its has urgent data.
                 libc::SIGPIPE | libc::SIGURG => {}
+                libc::SIGCONT => {
+                    traffic.resume();
+                    self.forward(signal);
+                }
                 _ => self.forward(signal),
             }
         }
@@ -168,7 +174,7 @@ struct Ready {
 struct Traffic {
     terminal: Option<Terminal>,
     stdin: io::Stdin,
-    stdout: io::Stdout,
+    stdout: Output,
 }
 
 impl Traffic {
@@ -193,6 +199,10 @@ impl Traffic {
         self.terminal.iter().for_each(Terminal::resize);
     }
 
+    fn resume(&self) {
+        self.terminal.iter().for_each(Terminal::resume);
+    }
+
     fn step(&mut self, ready: &Ready) {
         let Some(terminal) = &mut self.terminal else {
             return;
@@ -207,18 +217,41 @@ impl Traffic {
     }
 
     /// Moves on what the process wrote before it ended. Others may still have its terminal open; they are not waited for.
-    fn finish(mut self) {
+    /// Who reads the output is, however long that takes, unless a signal asks this process to end.
+    fn finish(mut self, signals: &SignalFd) {
         let Some(terminal) = &mut self.terminal else {
             return;
         };
         terminal.retry();
-        while let Some(fd) = terminal.output_interest(self.stdout.as_fd()) {
-            match poll(&mut [fd], PollTimeout::from(HANG_UP)) {
+        // Those were for the process that has ended.
+        while let Ok(Some(_)) = signals.read_signal() {}
+        while let Some(output) = terminal.output_interest(self.stdout.as_fd()) {
+            let limit = if terminal.awaits_reader() {
+                PollTimeout::NONE
+            } else {
+                PollTimeout::from(HANG_UP)
+            };
+            let mut fds = [output, PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+            let answer = poll(&mut fds, limit);
+            let moves = fds[0].any().unwrap_or(false);
+            match answer {
                 Ok(0) => return,
-                Ok(_) => terminal.move_output(self.stdout.as_fd()),
-                Err(Errno::EINTR) => {}
+                Ok(_) if asked_to_end(signals) => return,
+                Ok(_) if moves => terminal.move_output(self.stdout.as_fd()),
+                Ok(_) | Err(Errno::EINTR) => {}
                 Err(_) => return,
             }
         }
     }
+}
+
+/// Whether a signal has come whose sender wants this process gone.
+fn asked_to_end(signals: &SignalFd) -> bool {
+    let ends = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+    while let Ok(Some(info)) = signals.read_signal() {
+        if i32::try_from(info.ssi_signo).is_ok_and(|signal| ends.contains(&signal)) {
+            return true;
+        }
+    }
+    false
 }

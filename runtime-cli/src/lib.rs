@@ -14,6 +14,7 @@ mod failure;
 mod foreground;
 mod help;
 mod log;
+mod notify;
 mod relay;
 mod signals;
 mod size;
@@ -50,6 +51,9 @@ pub fn main() -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         },
         Request::Command(cli) => {
+            // Before anything is opened here, the log for one.
+            let inherited = descriptors::check(&cli.command);
+            sys::keep_children_to_be_waited_for();
             let globals = &cli.globals;
             let log = globals
                 .log
@@ -58,6 +62,9 @@ pub fn main() -> ExitCode {
             if let Err(failure) = log::install(log, globals.log_format, globals.debug) {
                 start_log(None, globals.log_format, globals.debug);
                 return report(&failure, None);
+            }
+            if let Err(failure) = inherited {
+                return report(&failure, log);
             }
             match commands::execute(cli.command, globals) {
                 Ok(code) => ExitCode::from(code),

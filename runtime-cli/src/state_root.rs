@@ -16,6 +16,10 @@ pub(crate) fn resolve(option: Option<&Path>) -> Result<PathBuf> {
         Some(path) => explicit(path),
         None => match user_runtime_directory() {
             Some(directory) => private(directory.join("bareboat")),
+            None if !nix::unistd::geteuid().is_root() => Err(Failure::new(
+                "XDG_RUNTIME_DIR is not set, and only root may keep containers in /run/bareboat: set it to a directory of \
+                 your own, or give one with --root",
+            )),
             None => Ok(PathBuf::from(SYSTEM_ROOT)),
         },
     }

@@ -1,4 +1,4 @@
-//! The one system call that no safe wrapper offers for every signal number.
+//! The system calls about signals that no safe wrapper offers.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -6,6 +6,13 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use nix::libc;
+
+/// Gives SIGCHLD its default effect. A caller that ignores it passes that on (execve(2)), and the kernel then forgets how
+/// this process's children ended (wait(2), NOTES).
+pub(crate) fn keep_children_to_be_waited_for() {
+    // SAFETY: no handler is set, and nothing else of this process's runs yet.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
 
 /// Sends any signal, a real-time one too, to the process that `pidfd` stands for: `pidfd_send_signal(2)`.
 pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {

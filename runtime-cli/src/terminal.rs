@@ -1,10 +1,12 @@
 //! The caller's terminal and the container's pseudoterminal, tied together.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
 use nix::poll::{PollFd, PollFlags};
 use runtime_core::oci_spec::runtime::{Box as ConsoleSize, BoxBuilder};
 use rustix::termios::{self, OptionalActions, OutputModes, Termios, Winsize};
@@ -58,20 +60,40 @@ impl HostConsole {
     /// Every key goes to the container. Output is still processed: the container's side leaves that to this one.
     fn make_raw(&mut self) -> io::Result<()> {
         let original = termios::tcgetattr(&self.device)?;
+        self.set_raw(&original)?;
+        self.original = Some(original);
+        Ok(())
+    }
+
+    fn set_raw(&self, original: &Termios) -> io::Result<()> {
         let mut raw = original.clone();
         raw.make_raw();
         raw.output_modes.insert(OutputModes::OPOST);
-        termios::tcsetattr(&self.device, OptionalActions::Now, &raw)?;
-        self.original = Some(original);
-        Ok(())
+        Ok(termios::tcsetattr(
+            &self.device,
+            OptionalActions::Now,
+            &raw,
+        )?)
+    }
+
+    /// Whoever had the terminal while this process was stopped has set it up for itself. In the background it still has,
+    /// and a change would stop this process again.
+    fn make_raw_again(&self) {
+        let own = rustix::process::getpgrp();
+        let in_front = termios::tcgetpgrp(&self.device).is_ok_and(|group| group == own);
+        if let Some(original) = self.original.as_ref().filter(|_| in_front) {
+            // It may be gone by now.
+            let _ = self.set_raw(original);
+        }
     }
 }
 
 impl Drop for HostConsole {
     fn drop(&mut self) {
         if let Some(original) = &self.original {
-            // The terminal may be gone: that is how a hang-up looks from here.
-            let _ = termios::tcsetattr(&self.device, OptionalActions::Drain, original);
+            // Not once all is written: nobody may be reading any more. And the terminal may be gone, which is how a hang-up
+            // looks from here.
+            let _ = termios::tcsetattr(&self.device, OptionalActions::Now, original);
         }
     }
 }
@@ -113,6 +135,17 @@ impl Terminal {
         }
     }
 
+    /// This process was stopped, and goes on.
+    pub(crate) fn resume(&self) {
+        self.host.iter().for_each(HostConsole::make_raw_again);
+        self.resize();
+    }
+
+    /// Whether output waits for whoever reads it.
+    pub(crate) fn awaits_reader(&self) -> bool {
+        self.output.interest() == Interest::Write
+    }
+
     /// Whether no process has the terminal open at the moment, so that poll(2) has nothing to wait for.
     pub(crate) fn hung_up(&self) -> bool {
         self.output.source() == Source::HungUp
@@ -146,6 +179,43 @@ impl Terminal {
     pub(crate) fn move_output(&mut self, stdout: BorrowedFd<'_>) {
         step(&mut self.output, self.master.as_fd(), stdout);
     }
+}
+
+/// Where output goes.
+pub(crate) enum Output {
+    Stdout(io::Stdout),
+    /// Standard output, opened once more.
+    Terminal(File),
+}
+
+impl From<io::Stdout> for Output {
+    fn from(stdout: io::Stdout) -> Self {
+        Output::Stdout(stdout)
+    }
+}
+
+impl AsFd for Output {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Output::Stdout(stdout) => stdout.as_fd(),
+            Output::Terminal(file) => file.as_fd(),
+        }
+    }
+}
+
+/// Where the output of a container's terminal goes. When that is a terminal, too, it must not block: poll(2) calls one
+/// writable that has room for a byte, and a write of more waits for whoever reads, and signals with it. A pipe has room
+/// for all that is written at once. The flags of standard output are others' as well, so it is opened once more.
+pub(crate) fn output() -> Output {
+    let (stdout, path) = (io::stdout(), "/proc/self/fd/1");
+    // Opening that makes a new terminal.
+    let is_multiplexer = || fs::read_link(path).is_ok_and(|device| device.ends_with("ptmx"));
+    if !termios::isatty(&stdout) || is_multiplexer() {
+        return stdout.into();
+    }
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let own = File::options().write(true).custom_flags(flags).open(path);
+    own.map_or_else(|_| stdout.into(), Output::Terminal)
 }
 
 fn poll_fd<'a>(

@@ -5,11 +5,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use rustix::io::IoSlice;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::termios::{self, OptionalActions, OutputModes};
 
 use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::pidfd_socket::{self, PidfdSocket};
 use crate::sys;
 
 /// The standard streams of a process, unless its configuration asks for a terminal.
@@ -61,6 +60,7 @@ pub enum CgroupDriver {
 pub(crate) struct Wishes {
     pub(crate) stdio: Stdio,
     pub(crate) console_socket: Option<PathBuf>,
+    pub(crate) pidfd_socket: Option<PathBuf>,
     pub(crate) pid_file: Option<PathBuf>,
     pub(crate) preserved: u32,
 }
@@ -103,13 +103,17 @@ impl Wishes {
         // The message's text is the terminal's name, as runc's is; receivers look at the descriptor.
         let name =
             fs::read_link(format!("/proc/self/fd/{}", master.as_fd().as_raw_fd())).host(attempt)?;
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let descriptors = [master.as_fd()];
-        control.push(SendAncillaryMessage::ScmRights(&descriptors));
-        let text = [IoSlice::new(name.as_os_str().as_encoded_bytes())];
-        sendmsg(&socket, &text, &mut control, SendFlags::NOSIGNAL).host(attempt)?;
+        let name = name.as_os_str().as_encoded_bytes();
+        pidfd_socket::send(&socket, name, master.as_fd()).host(attempt)?;
         Ok(None)
+    }
+
+    /// Connects to whoever wants the process's pidfd.
+    pub(crate) fn connect_pidfd_socket(&self) -> Result<Option<PidfdSocket<'_>>> {
+        self.pidfd_socket
+            .as_deref()
+            .map(PidfdSocket::connect)
+            .transpose()
     }
 
     /// Writes the pid file, whole or not at all.

@@ -9,7 +9,7 @@ use oci_spec::runtime::{Process, Spec};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::bundle::Bundle;
-use crate::cgroup_error;
+use crate::cgroup::Cgroup;
 use crate::create::ContainerBuilder;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::exec::{ExecBuilder, ExitStatus};
@@ -17,6 +17,7 @@ use crate::hooks::{self, Kind};
 use crate::namespaces::NEWPID;
 use crate::state::{self, Directory, Record};
 use crate::status::{State, Status, state, state_json};
+use crate::{cgroup_error, namespaces};
 
 /// How long `delete` waits for processes that it killed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -75,13 +76,18 @@ impl Container {
     }
 
     /// Removes what is left of a container whose state cannot be read, such as one whose `create` was killed before it
-    /// had written any.
+    /// had written any. One whose `create` was only not that far yet is waited for, and deleted by force.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] when there is no such directory.
+    /// [`ErrorKind::NotFound`] when there is no such directory, and as for [`Container::delete`].
     pub fn remove_leftovers(state_root: impl AsRef<Path>, id: &str) -> Result<()> {
-        Directory::open(state_root.as_ref(), id)?.remove()
+        let root = crate::builder::absolute(state_root.as_ref())?;
+        let directory = Directory::open(&root, id)?;
+        match Container::load(&root, id) {
+            Ok(container) => container.destroy(&directory, container.status()?, true),
+            Err(_) => directory.remove(),
+        }
     }
 
     /// Its ID.
@@ -200,7 +206,7 @@ impl Container {
     ///
     /// [`ErrorKind::Host`] when the cgroup cannot be read.
     pub fn kill_all(&self, signal: i32) -> Result<()> {
-        match &self.record.cgroup {
+        match self.cgroup() {
             Some(cgroup) => cgroup
                 .kill_all(signal)
                 .host(|| format!("signal the processes of {}", self.id())),
@@ -211,18 +217,14 @@ impl Container {
     /// Whether the kernel ends all its processes with the first: that is the first of a PID namespace, which was made for
     /// it and not joined (pid_namespaces(7)).
     fn has_own_pid_namespace(&self) -> bool {
-        let is_own = |spec: Spec| {
-            let linux = spec.linux().as_ref()?;
-            let mut namespaces = linux.namespaces().as_ref()?.iter();
-            let pid =
-                namespaces.find(|namespace| crate::namespaces::flag(namespace.typ()) == NEWPID)?;
-            Some(
-                pid.path()
-                    .as_ref()
-                    .is_none_or(|path| path.as_os_str().is_empty()),
-            )
-        };
-        self.record.namespaces & NEWPID != 0 && self.spec().ok().and_then(is_own) == Some(true)
+        let is_own = |spec: Spec| namespaces::makes_pid_namespace(&spec);
+        self.record.namespaces & NEWPID != 0 && self.spec().is_ok_and(is_own)
+    }
+
+    /// Its cgroup, unless it is in no hierarchy at all: that of a user who may not make any.
+    fn cgroup(&self) -> Option<&Cgroup> {
+        let cgroup = self.record.cgroup.as_ref();
+        cgroup.filter(|cgroup| !cgroup.directories().is_empty())
     }
 
     pub(crate) fn thaw(&self) -> Result<()> {
@@ -281,17 +283,20 @@ impl Container {
         }
     }
 
-    /// The host's pids of all processes in it.
+    /// The host's pids of all processes in it. Of a container without a cgroup they are those in its PID namespace, if that
+    /// is its own, and otherwise its first process.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Host`] when the cgroup cannot be read.
+    /// [`ErrorKind::Host`] when the cgroup, or `/proc`, cannot be read.
     pub fn pids(&self) -> Result<Vec<i32>> {
-        match &self.record.cgroup {
-            Some(cgroup) => cgroup
-                .pids()
-                .host(|| format!("list the processes of {}", self.id())),
-            None => Ok(self.pid().into_iter().collect()),
+        let attempt = || format!("list the processes of {}", self.id());
+        match (self.cgroup(), self.pid()) {
+            (Some(cgroup), _) => cgroup.pids().host(attempt),
+            (None, Some(pid)) if self.has_own_pid_namespace() => {
+                namespaces::processes_beside(pid).host(attempt)
+            }
+            (None, pid) => Ok(pid.into_iter().collect()),
         }
     }
 

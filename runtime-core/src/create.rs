@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::facts::HostFacts;
 use crate::home;
 use crate::hooks::{self, Kind};
+use crate::notify_socket;
 use crate::plan::{self, Options, Plan};
 use crate::state::{Directory, Record, check_id};
 
@@ -31,6 +32,7 @@ pub struct ContainerBuilder {
     state_root: PathBuf,
     pub(crate) wishes: Wishes,
     pub(crate) options: Options,
+    pub(crate) notify: bool,
 }
 
 /// Where containers are kept unless the caller says otherwise.
@@ -49,6 +51,7 @@ impl ContainerBuilder {
             state_root: DEFAULT_STATE_ROOT.into(),
             wishes: Wishes::default(),
             options,
+            notify: false,
         }
     }
 
@@ -68,6 +71,13 @@ impl ContainerBuilder {
     /// had by [`Container::take_console`].
     pub fn console_socket(mut self, path: impl Into<PathBuf>) -> Self {
         self.wishes.console_socket = Some(path.into());
+        self
+    }
+
+    /// A unix socket to which a pidfd of the container's process is sent, before the pid file is written. Somebody has to listen
+    /// there before the process is made.
+    pub fn pidfd_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.wishes.pidfd_socket = Some(path.into());
         self
     }
 
@@ -101,9 +111,25 @@ impl ContainerBuilder {
         self
     }
 
+    /// Gives the process a socket on which it says that it is ready, named by its `NOTIFY_SOCKET` (sd_notify(3)).
+    /// [`Container::listen_for_readiness`] is to be called before [`Container::start`], so this is nothing for
+    /// [`ContainerBuilder::run`].
+    pub fn notify_socket(mut self, wanted: bool) -> Self {
+        self.notify = wanted;
+        self
+    }
+
     /// Who manages the cgroup.
     pub fn cgroup_driver(mut self, driver: CgroupDriver) -> Self {
         self.options.cgroup_driver = driver;
+        self
+    }
+
+    /// Whether the container goes without the cgroups that the caller may not make, when its configuration names none and
+    /// limits nothing that needs them. `false` makes that an error. By default it is `true` unless the caller is the host's
+    /// root.
+    pub fn rootless_cgroups(mut self, rootless: bool) -> Self {
+        self.options.rootless_cgroups = Some(rootless);
         self
     }
 
@@ -113,7 +139,9 @@ impl ContainerBuilder {
     ///
     /// [`ErrorKind::InvalidConfig`] or [`ErrorKind::Unsupported`], with the JSON pointer of what cannot be honoured.
     pub fn plan(&self) -> Result<Plan> {
-        plan::compile_with(self.bundle.spec(), &self.facts()?, &self.options)
+        let mut options = self.options.clone();
+        options.notify_directory = self.notify_directory();
+        plan::compile_with(self.bundle.spec(), &self.facts()?, &options)
     }
 
     /// Creates the container. Its process waits for [`Container::start`].
@@ -159,6 +187,11 @@ impl ContainerBuilder {
         }
     }
 
+    fn notify_directory(&self) -> Option<PathBuf> {
+        let state = self.state_root.join(&self.id);
+        self.notify.then(|| notify_socket::directory(&state))
+    }
+
     fn facts(&self) -> Result<HostFacts> {
         let spec = self.bundle.spec();
         HostFacts::read_for(&self.options, spec, spec.process().as_ref())
@@ -169,6 +202,7 @@ impl ContainerBuilder {
         check_id(&self.id)?;
         self.wishes.check()?;
         self.state_root = absolute(&self.state_root)?;
+        self.options.notify_directory = self.notify_directory();
         if let (Some(process), Some(root)) =
             (self.bundle.spec().process(), self.bundle.spec().root())
         {
@@ -207,9 +241,11 @@ impl ContainerBuilder {
             root_mount: None,
             seccomp_listener: None,
             namespaces: 0,
+            rootless_cgroups: self.options.rootless_cgroups,
             no_pivot: self.options.no_pivot,
             no_new_keyring: self.options.no_new_keyring,
             extra_environment: self.options.extra_environment.clone(),
+            notify: self.notify,
             home: self.options.home.clone(),
         }
     }

@@ -16,10 +16,11 @@ use crate::launch::{ENDED_SILENTLY, Handover, Init, Progress};
 use crate::mounts::id_map::UserNamespaces;
 use crate::mounts::on_host::MountId;
 use crate::net_devices::Moves;
+use crate::pidfd_socket::{FIRST_PROCESS, PidfdSocket};
 use crate::plan::Plan;
 use crate::state::{Directory, ProcessId, Record};
 use crate::status::{Status, state, state_json};
-use crate::{confine, id_mappings, process_hook, seccomp, sources};
+use crate::{confine, id_mappings, notify_socket, process_hook, seccomp, sources, stations};
 
 /// A container in the making: what there is of it by now, to go on with or to undo.
 pub(crate) struct Creation<'a> {
@@ -35,6 +36,7 @@ pub(crate) struct Creation<'a> {
     net_devices: Option<Moves>,
     /// The terminal's master, unless it went to a console socket.
     console: Option<OwnedFd>,
+    pidfd_socket: Option<PidfdSocket<'a>>,
 }
 
 impl<'a> Creation<'a> {
@@ -56,6 +58,7 @@ impl<'a> Creation<'a> {
             init: None,
             net_devices: None,
             console: None,
+            pidfd_socket: None,
         }
     }
 
@@ -74,10 +77,15 @@ impl<'a> Creation<'a> {
 
     /// Everything that the host does, in order.
     fn run(&mut self) -> Result<Record> {
+        self.pidfd_socket = self.builder.wishes.connect_pidfd_socket()?;
         let mut record = self.builder.record();
         record.namespaces = namespaces(self.builder.bundle.spec());
         record.seccomp_listener = self.plan.seccomp_listener.clone();
+        tracing::debug!("the state is kept in {}", self.directory.path().display());
         self.directory.write_config(self.builder.bundle.text())?;
+        if record.notify {
+            notify_socket::make_directory(self.directory.path())?;
+        }
         record.intended_cgroup = self.plan.cgroup.as_ref().map(CgroupPlan::intended);
         self.intel_rdt = self
             .plan
@@ -108,6 +116,7 @@ impl<'a> Creation<'a> {
             }
             self.init()?.go()?;
         }
+        stations::init_is_ready(self.init()?.pid());
         if self.builder.options.start_at_once {
             self.start_program(&record)?;
         } else {
@@ -127,7 +136,10 @@ impl<'a> Creation<'a> {
         }
         match exhaustion::died_as_init(self.init()?.pid()) {
             Some(error) => Err(error),
-            None => Ok(()),
+            None => {
+                tracing::debug!("the program runs");
+                Ok(())
+            }
         }
     }
 
@@ -151,6 +163,13 @@ impl<'a> Creation<'a> {
         };
         for (pointer, reason) in plan.ignored() {
             tracing::warn!("{pointer}: {reason}");
+        }
+        let spec = self.builder.bundle.spec();
+        if plan.directories().next().is_none() && !crate::namespaces::makes_pid_namespace(spec) {
+            tracing::warn!(
+                "a container with no cgroup and no pid namespace of its own: its processes cannot be told from others, and may \
+                 outlive it"
+            );
         }
         // systemd makes it around the init, which is not there yet.
         if plan.unit().is_some() {
@@ -178,6 +197,9 @@ impl<'a> Creation<'a> {
     }
 
     fn record_cgroup(&self, record: &mut Record) -> Result<()> {
+        if let Some(cgroup) = &self.cgroup {
+            stations::made_cgroup(cgroup);
+        }
         record.cgroup = self.cgroup.clone();
         record.intended_cgroup = None;
         self.directory.write(record)
@@ -218,7 +240,6 @@ impl<'a> Creation<'a> {
             directory: self.directory.path(),
         };
         let init = Init::start(&self.plan, &slots, &handover)?;
-        tracing::debug!(pid = init.pid(), "the init runs");
         self.init = Some(init);
         Ok(())
     }
@@ -227,7 +248,8 @@ impl<'a> Creation<'a> {
         let Some(maps) = &self.plan.id_mappings else {
             return Ok(());
         };
-        id_mappings::carry_out(maps, self.init()?.pid(), self.facts.uid == 0)
+        tracing::debug!("write the id mappings");
+        id_mappings::carry_out(maps, self.init()?.pid(), self.facts)
     }
 
     fn move_net_devices(&mut self) -> Result<()> {
@@ -268,6 +290,9 @@ impl<'a> Creation<'a> {
         let pid = self.init()?.pid();
         let master = self.init.as_mut().and_then(Init::take_console);
         self.console = self.builder.wishes.deliver_console(master)?;
+        if let Some(socket) = self.pidfd_socket.take() {
+            socket.send(FIRST_PROCESS, self.init()?.pidfd())?;
+        }
         confine::carry_out(&self.plan, pid)?;
         if let Some(group) = &record.intel_rdt {
             group.join(pid)?;
@@ -281,6 +306,7 @@ impl<'a> Creation<'a> {
 
     /// Takes everything back, and gives the error that was the reason.
     fn undo(&mut self, error: Error) -> Error {
+        tracing::debug!("take everything back: {error}");
         let mut error = error;
         if let Some(init) = &self.init {
             init.kill();

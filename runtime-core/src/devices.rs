@@ -168,7 +168,7 @@ fn bind_node(plan: &mut Builder<'_>, device: &Device) -> Result<()> {
         keeps_locks: false,
         must_be_proc: false,
     };
-    let tree = plan.slot(device.origin.clone(), source)?;
+    let tree = plan.tree(device.origin.clone(), source)?;
     let target = c_string(&device.origin.to_string(), device.path.as_str())?;
     plan.step(
         device.origin.clone(),

@@ -1,22 +1,24 @@
 //! `exec`: one more process in a running container.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Process;
 use runtime_init::Rendezvous;
 
 use crate::builder::{Stdio, Wishes};
-use crate::cgroup::{Cgroup, Entry};
+use crate::cgroup::{Below, Cgroup, Entry};
 use crate::container::Container;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::exhaustion::{self, Before};
 use crate::facts::HostFacts;
 use crate::launch::{Handover, Init, Progress};
+use crate::pidfd_socket::{PidfdSocket, TENANT};
 use crate::plan::{self, Options};
 use crate::state::Record;
 use crate::status::Status;
-use crate::{confine, exec_cpu_affinity, home, seccomp, sources, sys};
+use crate::tenant_cgroup::Place;
+use crate::{confine, exec_cpu_affinity, home, seccomp, sources, stations, sys};
 
 /// Starts a process in a container, in its namespaces and cgroup.
 ///
@@ -36,17 +38,19 @@ pub struct ExecBuilder<'a> {
     process: Process,
     wishes: Wishes,
     extra_environment: Vec<String>,
+    below: Below,
     ignore_paused: bool,
 }
 
 impl<'a> ExecBuilder<'a> {
     pub(crate) fn new(container: &'a Container, process: Process) -> Self {
-        let (wishes, extra_environment) = Default::default();
+        let (wishes, extra_environment, below) = Default::default();
         ExecBuilder {
             container,
             process,
             wishes,
             extra_environment,
+            below,
             ignore_paused: false,
         }
     }
@@ -60,6 +64,13 @@ impl<'a> ExecBuilder<'a> {
     /// A unix socket to which the terminal's master is sent, when the process asks for one.
     pub fn console_socket(mut self, path: impl Into<PathBuf>) -> Self {
         self.wishes.console_socket = Some(path.into());
+        self
+    }
+
+    /// A unix socket to which a pidfd of the process is sent, before the pid file is written. Somebody has to listen
+    /// there before the process is made.
+    pub fn pidfd_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.wishes.pidfd_socket = Some(path.into());
         self
     }
 
@@ -78,6 +89,27 @@ impl<'a> ExecBuilder<'a> {
     /// Environment variables that the process gets in addition, `NAME=value`.
     pub fn extra_environment(mut self, variables: impl IntoIterator<Item = String>) -> Self {
         self.extra_environment.extend(variables);
+        self
+    }
+
+    /// Puts the process into a cgroup below the container's own, in each hierarchy. It has to be there; `/` is the
+    /// container's own. Where version 2 is beside version 1, it need not be in that of version 2.
+    ///
+    /// Without this and [`sub_cgroup_of`](Self::sub_cgroup_of) the process is in the container's own cgroup, or in that of
+    /// the container's first process where version 2 leaves no room in the container's own (cgroups(7), "no internal
+    /// processes").
+    pub fn sub_cgroup(mut self, path: impl Into<PathBuf>) -> Self {
+        self.below.everywhere(path.into());
+        self
+    }
+
+    /// The same in the hierarchy of one controller.
+    pub fn sub_cgroup_of(
+        mut self,
+        controller: impl Into<String>,
+        path: impl Into<PathBuf>,
+    ) -> Self {
+        self.below.of_controller(controller.into(), path.into());
         self
     }
 
@@ -104,6 +136,7 @@ impl<'a> ExecBuilder<'a> {
         self.wishes.check()?;
         self.check_status()?;
         let pidfd = self.container.pidfd()?;
+        let pidfd_socket = self.wishes.connect_pidfd_socket()?;
         let record = self.container.record();
         let root = PathBuf::from(format!(
             "/proc/{}/root",
@@ -134,13 +167,12 @@ impl<'a> ExecBuilder<'a> {
         let mut init = self
             .start_init(&plan, entry, pidfd.as_fd())
             .map_err(|error| before.explain_exec(cgroup, &spec, error))?;
-        tracing::debug!(pid = init.pid(), "the init of the process runs");
-        let attended = self.attend(&mut init, &plan).and_then(|console| {
-            match exhaustion::died_as_init(init.pid()) {
+        let attended = self
+            .attend(&mut init, &plan, pidfd_socket)
+            .and_then(|console| match exhaustion::died_as_init(init.pid()) {
                 Some(error) => Err(error),
                 None => Ok(console),
-            }
-        });
+            });
         match attended {
             Ok(console) => Ok(TenantProcess {
                 pid: init.pid(),
@@ -175,48 +207,64 @@ impl<'a> ExecBuilder<'a> {
             init: Some(pidfd),
             ..sources::Context::default()
         };
-        let mut born_in = None;
-        let itself = |_: &&Cgroup| entry != Entry::Moved;
-        if let Some(cgroup) = self.container.record().cgroup.as_ref().filter(itself) {
-            context.tasks = cgroup
-                .task_files()
-                .host(|| "open the cgroup's tasks".to_owned())?;
-            born_in = cgroup
-                .v2_directory()
-                .host(|| "open the cgroup".to_owned())?;
+        if entry != Entry::Moved {
+            context.tasks = self.place().task_files()?;
         }
         let slots = sources::open(plan, context)?;
-        let mut null = None;
-        let handover = Handover {
-            stdio: self.wishes.stdio.streams(&mut null)?,
-            preserved: self.wishes.preserved,
-            cgroup: born_in.as_ref().map(OwnedFd::as_fd),
-            directory: &self.container.directory(),
+        let directory = self.container.directory();
+        let start = |cgroup: Option<BorrowedFd<'_>>| {
+            let mut null = None;
+            let handover = Handover {
+                stdio: self.wishes.stdio.streams(&mut null)?,
+                preserved: self.wishes.preserved,
+                cgroup,
+                directory: &directory,
+            };
+            Init::start(plan, &slots, &handover)
         };
-        let start = || Init::start(plan, &slots, &handover);
+        let start = || match entry {
+            Entry::Moved => start(None),
+            Entry::Itself { .. } => self.place().start(start),
+        };
         match exec_cpu_affinity::initial(&self.process)? {
             Some(cpus) => exec_cpu_affinity::on(&cpus, start),
             None => start(),
         }
     }
 
+    fn place(&self) -> Place<'_> {
+        Place {
+            container: self.container,
+            below: &self.below,
+        }
+    }
+
     /// The host's part: the same few things as for a container's first process. Gives the terminal's master.
-    fn attend(&self, init: &mut Init, plan: &plan::Plan) -> Result<Option<OwnedFd>> {
+    fn attend(
+        &self,
+        init: &mut Init,
+        plan: &plan::Plan,
+        pidfd_socket: Option<PidfdSocket<'_>>,
+    ) -> Result<Option<OwnedFd>> {
         let (mut console, mut agent) = (None, None);
         loop {
             match init.progress(plan)? {
                 Progress::Reached(Rendezvous::Cgroup) => {
-                    attach(self.container.record(), init)?;
+                    self.place().attach(init)?;
                     init.go()?;
                 }
                 Progress::Reached(_) => {
                     console = self.wishes.deliver_console(init.take_console())?;
+                    if let Some(socket) = &pidfd_socket {
+                        socket.send(TENANT, init.pidfd())?;
+                    }
                     confine::carry_out(plan, init.pid())?;
                     if let Some(group) = &self.container.record().intel_rdt {
                         group.join_running(init.pid())?;
                     }
                     self.wishes.write_pid_file(init.pid())?;
                     agent = seccomp::connect(plan.seccomp_listener.as_ref())?;
+                    stations::tenant_is_ready(init.pid());
                     init.go()?;
                 }
                 Progress::Listens(listener) => {
@@ -235,7 +283,7 @@ pub(crate) const NO_CGROUP: Entry = Entry::Itself { hierarchies: 0 };
 /// Has systemd move a process that waits for that into the container's cgroup.
 pub(crate) fn attach(record: &Record, init: &Init) -> Result<()> {
     let unit = record.cgroup.as_ref().and_then(Cgroup::unit);
-    unit.map_or(Ok(()), |unit| unit.attach(init.pid()))
+    unit.map_or(Ok(()), |unit| unit.attach(Path::new(""), init.pid()))
         .map_err(crate::cgroup_error)
 }
 

@@ -45,8 +45,13 @@ impl HostFacts {
     ///
     /// [`crate::ErrorKind::Host`] when `/proc` cannot be read.
     pub fn read() -> Result<HostFacts> {
+        HostFacts::read_with(None)
+    }
+
+    fn read_with(rootless_cgroups: Option<bool>) -> Result<HostFacts> {
+        let cgroups = Layout::detect_for(rootless_cgroups);
         Ok(HostFacts {
-            cgroups: Layout::detect().host(|| "read the cgroup hierarchies".to_owned())?,
+            cgroups: cgroups.host(|| "read the cgroup hierarchies".to_owned())?,
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
             user_namespace: in_user_namespace(),
@@ -65,7 +70,7 @@ impl HostFacts {
         spec: &Spec,
         process: Option<&Process>,
     ) -> Result<HostFacts> {
-        let mut facts = HostFacts::read()?;
+        let mut facts = HostFacts::read_with(options.rootless_cgroups)?;
         if options.cgroup_driver == CgroupDriver::Systemd {
             let systemd = Systemd::read().map_err(|error| {
                 let kind = ErrorKind::Unsupported;
@@ -86,6 +91,12 @@ impl HostFacts {
         let labels = process.is_some_and(selinux::is_asked_for) || mounts::has_label(spec);
         facts.selinux = labels && selinux::is_enabled();
         Ok(facts)
+    }
+
+    /// Whether the caller has none of root's rights over the host, and the container is what he may make in a user namespace
+    /// of his own.
+    pub(crate) fn is_unprivileged(&self) -> bool {
+        self.uid != 0
     }
 
     /// The facts of a host as most are: root, cgroup version 2, a recent kernel. For examples, tests and fuzzing.

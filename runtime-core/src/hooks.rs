@@ -13,9 +13,10 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::memfd;
 use crate::plan::{Builder, Origin, c_string, text_list};
 use crate::process::environment;
+use crate::stations;
+use crate::{memfd, notify_socket};
 
 /// One of the six kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,8 +220,14 @@ impl Hook<'_> {
         format!("error running {} hook #{}", self.kind.name(), self.number)
     }
 
+    /// Tells the log that the hook runs.
+    pub(crate) fn announce(&self) {
+        stations::runs_hook(self.kind.name(), self.number, self.hook.path());
+    }
+
     /// Runs the hook in the runtime's namespaces, with the container's state on its standard input.
     pub(crate) fn run(&self, state: &[u8], bundle: &Path) -> Result<()> {
+        self.announce();
         let run = Streams::new(state).and_then(|streams| self.run_with(streams, bundle));
         run.map_err(|error| error.context(self.attempt()))
     }
@@ -262,6 +269,10 @@ impl Hook<'_> {
                 .iter()
                 .filter_map(|variable| variable.split_once('='));
             command.env_clear().envs(pairs);
+        } else {
+            for name in notify_socket::OWN_VARIABLES {
+                command.env_remove(name);
+            }
         }
         command
     }

@@ -5,16 +5,21 @@ use runtime_init::{Rendezvous, Step};
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::facts::HostFacts;
 use crate::namespaces::{NEWUSER, Namespaces};
 use crate::plan::{Builder, Origin, pointer};
+use crate::{mapping_tool, rootless};
 
 /// The maps of a user namespace (user_namespaces(7)).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct IdMappings {
     /// Whether the namespace is another's, that is joined: it has to have these maps already.
     pub(crate) joined: bool,
     pub(crate) users: Vec<Range>,
     pub(crate) groups: Vec<Range>,
+    /// Whether setgroups(2) is given up first, without which the kernel lets nobody but root map a group.
+    pub(crate) denies_setgroups: bool,
 }
 
 /// What a map may have in lines (user_namespaces(7), since Linux 4.15).
@@ -57,6 +62,7 @@ pub(crate) fn plan(plan: &mut Builder<'_>, namespaces: &Namespaces<'_>) -> Resul
                 joined: true,
                 users: ranges("/linux/uidMappings", users)?,
                 groups: ranges("/linux/gidMappings", groups)?,
+                denies_setgroups: false,
             });
             let asked = if users.is_empty() { "gid" } else { "uid" };
             plan.step(
@@ -79,6 +85,7 @@ pub(crate) fn plan(plan: &mut Builder<'_>, namespaces: &Namespaces<'_>) -> Resul
         joined: false,
         users: ranges("/linux/uidMappings", users)?,
         groups: ranges("/linux/gidMappings", groups)?,
+        denies_setgroups: rootless::denies_setgroups(plan.facts, groups),
     });
     plan.step(
         pointer("/linux/uidMappings"),
@@ -120,33 +127,57 @@ pub(crate) fn map_text(ranges: &[Range]) -> String {
         .collect()
 }
 
-/// Writes a new namespace's maps, or compares a joined one's. `pid` is in it.
-pub(crate) fn carry_out(maps: &IdMappings, pid: i32, may_set_groups: bool) -> Result<()> {
-    if !maps.joined && !may_set_groups {
-        write(pid, "setgroups", "deny", "/linux/gidMappings")?;
+/// Writes a new namespace's maps, or compares a joined one's. `pid` is in it, and is a child that nobody has waited for: no
+/// other process can have its number. Where the `caller` has no rights, the set-user-ID tools of the host are asked.
+pub(crate) fn carry_out(maps: &IdMappings, pid: i32, caller: &HostFacts) -> Result<()> {
+    if maps.denies_setgroups {
+        write(pid, "setgroups", "deny")
+            .map_err(|refused| refused.explain().at("/linux/gidMappings"))?;
     }
-    for (file, ranges, pointer) in [
-        ("uid_map", &maps.users, "/linux/uidMappings"),
-        ("gid_map", &maps.groups, "/linux/gidMappings"),
+    for (file, ranges, pointer, tool) in [
+        ("uid_map", &maps.users, "/linux/uidMappings", "newuidmap"),
+        ("gid_map", &maps.groups, "/linux/gidMappings", "newgidmap"),
     ] {
         if maps.joined {
             compare(pid, file, ranges, pointer)?;
-        } else {
-            write(pid, file, &map_text(ranges), pointer)?;
+            continue;
         }
+        let written = write(pid, file, &map_text(ranges)).or_else(|refused| {
+            if caller.is_unprivileged() && refused.cause.raw_os_error() == Some(libc::EPERM) {
+                mapping_tool::run(tool, pid, ranges)
+            } else {
+                Err(refused.explain())
+            }
+        });
+        written.map_err(|error| error.at(pointer))?;
     }
     Ok(())
 }
 
-fn write(pid: i32, file: &str, text: &str, pointer: &str) -> Result<()> {
-    let path = format!("/proc/{pid}/{file}");
-    std::fs::write(&path, text).map_err(|cause| {
-        let mut attempt = format!("write {path}");
+/// What the kernel did not take.
+struct Refused {
+    path: String,
+    length: usize,
+    cause: std::io::Error,
+}
+
+impl Refused {
+    fn explain(self) -> Error {
+        let mut attempt = format!("write {}", self.path);
         // The kernel takes a map in one piece, which is shorter than a page (user_namespaces(7)).
-        if text.len() >= rustix::param::page_size() {
-            attempt = format!("{attempt} ({} bytes, and a page is the most)", text.len());
+        if self.length >= rustix::param::page_size() {
+            attempt = format!("{attempt} ({} bytes, and a page is the most)", self.length);
         }
-        Error::io(ErrorKind::Setup, attempt, cause).at(pointer)
+        Error::io(ErrorKind::Setup, attempt, self.cause)
+    }
+}
+
+fn write(pid: i32, file: &str, text: &str) -> std::result::Result<(), Refused> {
+    let path = format!("/proc/{pid}/{file}");
+    std::fs::write(&path, text).map_err(|cause| Refused {
+        path,
+        length: text.len(),
+        cause,
     })
 }
 

@@ -13,10 +13,11 @@ use rustix::net::{
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use crate::cgroup::CANNOT_ENTER;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::mounts::id_map::UserNamespaces;
 use crate::plan::{self, Plan};
-use crate::{memfd, mounts, namespaces, scheduler, seccomp, sources, sys};
+use crate::{memfd, mounts, namespaces, scheduler, seccomp, sources, stations, sys};
 
 /// What is said of an init that neither came to its program nor gave a reason.
 pub(crate) const ENDED_SILENTLY: &str = "the init ended without a word";
@@ -114,7 +115,8 @@ impl Init {
             namespaces: plan.clone_flags,
             cgroup: handover.cgroup,
         })
-        .map_err(|cause| start_error(plan, cause))?;
+        .map_err(|cause| start_error(plan, handover.cgroup.is_some(), cause))?;
+        stations::cloned(pid, plan.clone_flags);
         Ok(Init {
             control,
             pidfd,
@@ -149,6 +151,7 @@ impl Init {
         loop {
             // A child may be faster than the word of its maker: nothing that it asks for is done before its pid is known.
             if let Some(rendezvous) = reached.filter(|_| !self.forks) {
+                stations::reached(self.pid, rendezvous);
                 return Ok(Progress::Reached(rendezvous));
             }
             let Some(message) =
@@ -165,6 +168,7 @@ impl Init {
                 ReportKind::Forked => self.follow(message.report.value)?,
                 ReportKind::Reached => match plan.step(message.report.step as usize) {
                     Some((_, Step::Wait(rendezvous))) if will_fork(plan, message.report.step) => {
+                        stations::reached(self.pid, rendezvous);
                         return Ok(Progress::Reached(rendezvous));
                     }
                     Some((_, Step::Wait(rendezvous))) => reached = Some(rendezvous),
@@ -298,7 +302,16 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Message>> {
     Ok(Some(Message { report, descriptor }))
 }
 
-fn start_error(plan: &Plan, cause: io::Error) -> Error {
+fn start_error(plan: &Plan, in_cgroup: bool, cause: io::Error) -> Error {
+    // clone(2) says this of the cgroup alone: no room for processes, threads alone, gone.
+    let of_cgroup = [libc::EBUSY, libc::EOPNOTSUPP, libc::ENODEV];
+    if in_cgroup
+        && cause
+            .raw_os_error()
+            .is_some_and(|errno| of_cgroup.contains(&errno))
+    {
+        return Error::io(ErrorKind::Setup, CANNOT_ENTER, cause);
+    }
     let attempt = match plan.clone_flags {
         0 => "start the init".to_owned(),
         flags => format!(

@@ -1,8 +1,9 @@
 //! `linux.namespaces`: what the container has for itself, and what it shares.
 
+use std::io;
 use std::path::Path;
 
-use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
+use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Spec};
 use runtime_init::{Step, Text};
 
 use crate::error::{Error, Result};
@@ -126,6 +127,31 @@ impl<'a> Namespaces<'a> {
     }
 }
 
+/// Whether the container is the first in a PID namespace of its own, rather than in one that it joins.
+pub(crate) fn makes_pid_namespace(spec: &Spec) -> bool {
+    let linux = spec.linux().as_ref();
+    let mut list = linux
+        .iter()
+        .flat_map(|linux| linux.namespaces().iter().flatten());
+    list.any(|namespace| {
+        let path = namespace.path().as_ref();
+        flag(namespace.typ()) == NEWPID && path.is_none_or(|path| path.as_os_str().is_empty())
+    })
+}
+
+/// The processes in the PID namespace that this one is in, in order: without those that the caller may not look at.
+pub(crate) fn processes_beside(pid: i32) -> io::Result<Vec<i32>> {
+    let namespace = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/pid"));
+    let common = namespace(pid)?;
+    let numbers = std::fs::read_dir("/proc")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let mut pids: Vec<i32> = numbers
+        .filter(|&pid| namespace(pid).is_ok_and(|namespace| namespace == common))
+        .collect();
+    pids.sort_unstable();
+    Ok(pids)
+}
+
 /// Made after the attach to the cgroup, and after its offsets are written, respectively; never at birth.
 const LATE: u32 = NEWCGROUP | NEWTIME;
 
@@ -151,8 +177,10 @@ pub(crate) fn enter(plan: &mut Builder<'_>) -> Result<()> {
         at_birth
     };
     plan.plan.clone_flags = at_birth;
-    join(plan, &namespaces, |flag| flag != NEWUSER)?;
-    join(plan, &namespaces, |flag| flag == NEWUSER)?;
+    // Without root's rights there is none over the others before the user namespace that owns them is joined.
+    let user_first = plan.facts.is_unprivileged();
+    join(plan, &namespaces, |flag| (flag == NEWUSER) == user_first)?;
+    join(plan, &namespaces, |flag| (flag == NEWUSER) != user_first)?;
     let later = namespaces.new & !LATE & !at_birth;
     unshare(plan, later & NEWUSER);
     id_mappings::plan(plan, &namespaces)?;

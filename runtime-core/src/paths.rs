@@ -1,6 +1,6 @@
 //! `linux.maskedPaths` and `linux.readonlyPaths`.
 
-use runtime_init::{Step, Text};
+use runtime_init::{Slot, Step, Text};
 
 use crate::error::{Error, Result};
 use crate::plan::{Builder, Source, c_string};
@@ -19,6 +19,20 @@ pub(crate) fn read_only(plan: &mut Builder<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Opens the null device for masks where the init has to: once the root is changed, it does not see the host's.
+pub(crate) fn open_null_device(plan: &mut Builder<'_>) -> Result<()> {
+    let masked = plan.linux().and_then(|linux| linux.masked_paths().as_ref());
+    if plan.facts.is_unprivileged() && masked.is_some_and(|paths| !paths.is_empty()) {
+        plan.null_device = Some(null_device(plan)?);
+    }
+    Ok(())
+}
+
+fn null_device(plan: &mut Builder<'_>) -> Result<Slot> {
+    let origin = crate::plan::pointer("/linux/maskedPaths");
+    plan.tree(origin, Source::NullDevice)
+}
+
 /// Hides paths. The null device behind which a file disappears is the host's own: the image's may be anything
 /// (CVE-2025-31133).
 pub(crate) fn mask(plan: &mut Builder<'_>) -> Result<()> {
@@ -29,10 +43,10 @@ pub(crate) fn mask(plan: &mut Builder<'_>) -> Result<()> {
     if paths.is_empty() {
         return Ok(());
     }
-    let null = plan.slot(
-        crate::plan::pointer("/linux/maskedPaths"),
-        Source::NullDevice,
-    )?;
+    let null = match plan.null_device {
+        Some(null) => null,
+        None => null_device(plan)?,
+    };
     for (number, path) in paths.iter().enumerate() {
         let is_masked = paths.iter().take(number).any(|earlier| earlier == path);
         if is_masked {

@@ -9,7 +9,7 @@ use crate::annotations;
 use crate::error::{Error, Result};
 use crate::namespaces::{NEWTIME, NEWUSER, Namespaces};
 use crate::plan::{Builder, Origin, Source, c_string, pointer, text_list};
-use crate::{apparmor, exec_cpu_affinity, selinux};
+use crate::{apparmor, exec_cpu_affinity, notify_socket, rootless, selinux};
 
 /// Permissions of a container's session keyring (keyrings(7)): all to its possessors; to its user what the kernel gives,
 /// view, read and link, and search, without which `exec` would not find it by its name.
@@ -94,7 +94,31 @@ fn needs_proc(plan: &Builder<'_>) -> Result<bool> {
     Ok(sysctl || Namespaces::of(plan)?.new & NEWTIME != 0)
 }
 
+/// `oomScoreAdj` where the caller is not root. The process writes it itself, while its own files are still its own: later
+/// they are those of the user namespace's root, who may be another user than the caller.
+pub(crate) fn set_oom_score_adj(plan: &mut Builder<'_>, process: Option<&Process>) {
+    let value = process.and_then(Process::oom_score_adj);
+    let Some(value) = value.filter(|_| plan.facts.is_unprivileged()) else {
+        return;
+    };
+    let origin = || pointer("/process/oomScoreAdj");
+    plan.step(origin(), &Step::OpenProc);
+    // A number has no NUL.
+    let value = CString::new(value.to_string()).unwrap_or_default();
+    plan.step(
+        origin(),
+        &Step::WriteProc {
+            path: Text(c"self/oom_score_adj"),
+            value: Text(&value),
+        },
+    );
+}
+
+/// `oomScoreAdj`, which the caller writes.
 fn oom_score_adj(plan: &mut Builder<'_>, process: &Process) {
+    if plan.facts.is_unprivileged() {
+        return;
+    }
     plan.plan.oom_score_adj = process
         .oom_score_adj()
         .map(|value| (pointer("/process/oomScoreAdj"), value));
@@ -148,7 +172,9 @@ pub(crate) fn arguments(plan: &mut Builder<'_>, process: &Process) -> Result<()>
         .map(|(n, text)| c_string(&format!("/process/args/{n}"), text.as_str()));
     plan.plan.arguments = listed.collect::<Result<_>>()?;
     let given = process.env().as_deref().unwrap_or_default();
-    plan.plan.environment = environment(given, "/process/env", &plan.options.extra_environment)?;
+    let mut extra = plan.options.extra_environment.clone();
+    extra.extend(notify_socket::variable(plan));
+    plan.plan.environment = environment(given, "/process/env", &extra)?;
     if let Some(home) = &plan.options.home {
         let environment = &mut plan.plan.environment;
         environment.retain(|variable| variable.as_bytes() != b"HOME=");
@@ -212,8 +238,11 @@ pub(crate) fn user(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
         check_id(&format!("/process/user/additionalGids/{number}"), *gid)?;
     }
     let groups: Vec<u8> = groups.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
-    let denied = plan.facts.uid != 0 && groups.is_empty();
+    let denied = plan.facts.is_unprivileged() && groups.is_empty();
     let kept = annotations::is_set(plan.spec, annotations::KEEP_ORIGINAL_GROUPS);
+    if !groups.is_empty() && !kept {
+        rootless::check_groups(plan)?;
+    }
     let groups = (!denied && !kept).then(|| Numbers::new(&groups));
     let step = Step::SetUser {
         uid: user.uid(),

@@ -51,6 +51,7 @@ impl Place<'_> {
 
     /// Runs the hook there, with the container's state on its standard input.
     pub(crate) fn run(&self, hook: &Hook<'_>, state: &[u8]) -> Result<()> {
+        hook.announce();
         let run = self.run_to_end(hook, state);
         run.map_err(|error| error.context(hook.attempt()))
     }

@@ -69,10 +69,11 @@ pub(crate) fn open(plan: &Plan, mut context: Context<'_>) -> Result<Vec<Option<O
     Ok(slots)
 }
 
-/// The slot whose tree is opened when the step's turn has come.
+/// The slot whose tree is opened when the step's turn has come, here or by the init.
 fn late(step: &Step<'_>) -> Option<usize> {
     match step {
         Step::MountTree { tree, .. } => Some(usize::from(tree.0)),
+        Step::OpenTree(host) => Some(usize::from(host.tree.0)),
         _ => None,
     }
 }
@@ -138,9 +139,7 @@ fn failure(origin: &Origin, source: &Source, cause: io::Error) -> Error {
         Source::NullDevice => "open the host's /dev/null".to_owned(),
         _ => format!("open {source:?}"),
     };
-    let unprivileged = rustix::process::geteuid().as_raw() != 0;
     let attempt = match cause.raw_os_error() {
-        Some(libc::EPERM) if unprivileged => format!("{attempt} (this version needs root)"),
         Some(libc::EPERM)
             if matches!(
                 source,
@@ -230,13 +229,8 @@ fn check_proc(tree: OwnedFd, must_be_proc: bool) -> io::Result<OwnedFd> {
 }
 
 fn null_device() -> io::Result<OwnedFd> {
-    // The inode is the host's: nobody in the container may change its mode or owner.
-    let attributes = Attributes {
-        set: options::RDONLY | options::NOSUID | options::NOEXEC,
-        ..Attributes::default()
-    };
     let tree = open_tree_of(Path::new("/dev/null"), false)?;
-    let tree = with_attributes(tree, &attributes, &[])?;
+    let tree = with_attributes(tree, &Attributes::NULL_DEVICE, &[])?;
     let status = fstat(&tree)?;
     let device = (
         rustix::fs::major(status.st_rdev),

@@ -16,7 +16,7 @@ use crate::plan::{self, Options};
 use crate::process_hook::Place;
 use crate::state::Directory;
 use crate::status::{Status, state, state_json};
-use crate::{launch, process, seccomp};
+use crate::{launch, notify_socket, process, seccomp};
 
 impl Container {
     /// Starts the user's program.
@@ -104,7 +104,10 @@ impl Container {
         let init = self.record.init.map(|init| init.pid);
         match init.and_then(exhaustion::died_as_init) {
             Some(error) => Err(error),
-            None => Ok(()),
+            None => {
+                tracing::debug!("the program runs");
+                Ok(())
+            }
         }
     }
 
@@ -123,14 +126,21 @@ impl Container {
             id: self.record.id.clone(),
             bundle: self.record.bundle.clone(),
             cgroup_driver: unit.map_or(CgroupDriver::Cgroupfs, |_| CgroupDriver::Systemd),
+            rootless_cgroups: self.record.rootless_cgroups,
             no_pivot: self.record.no_pivot,
             no_new_keyring: self.record.no_new_keyring,
             start_at_once: false,
             extra_environment: self.record.extra_environment.clone(),
+            notify_directory: self
+                .record
+                .notify
+                .then(|| notify_socket::directory(&self.directory())),
             home: self.record.home.clone(),
         };
         let spec = self.spec()?;
-        let facts = HostFacts::read_for(&options, &spec, spec.process().as_ref())?;
+        let mut facts = HostFacts::read_for(&options, &spec, spec.process().as_ref())?;
+        // Root may start a user's container.
+        facts.uid = self.record.owner;
         plan::compile_with(&spec, &facts, &options)
     }
 

@@ -4,6 +4,7 @@
 //! - `config.json`: the configuration that the container was created with, and what `update` made of its resources; the
 //!   bundle's may change afterwards.
 //! - `start.sock`: where a created container waits for `start`; gone once it was started.
+//! - `notify/`: what the container has at `/run/notify`, when its caller is told of its readiness.
 //!
 //! A command that changes the container holds a lock (flock(2)) on the directory meanwhile.
 
@@ -62,9 +63,13 @@ pub(crate) struct Record {
     /// CLONE_NEW flags of the namespaces that are not the runtime's own.
     pub(crate) namespaces: u32,
     /// What the plan was compiled with beside the configuration.
+    #[serde(default)]
+    pub(crate) rootless_cgroups: Option<bool>,
     pub(crate) no_pivot: bool,
     pub(crate) no_new_keyring: bool,
     pub(crate) extra_environment: Vec<String>,
+    #[serde(default)]
+    pub(crate) notify: bool,
     pub(crate) home: Option<String>,
 }
 
@@ -134,6 +139,16 @@ impl Directory {
     /// Makes the directory: whoever does has the ID.
     pub(crate) fn create(root: &Path, id: &str) -> Result<Directory> {
         check_id(id)?;
+        loop {
+            match Directory::make(root, id) {
+                // A forced delete came in before the lock was taken, and found nothing but a directory.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    fn make(root: &Path, id: &str) -> Result<Directory> {
         let path = root.join(id);
         let mut builder = DirBuilder::new();
         builder.mode(0o700);
@@ -368,6 +383,25 @@ mod tests {
         drop(first);
         let error = Directory::create(root.path(), "twin").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn an_id_that_a_forced_delete_takes_away_at_once_is_taken_again() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let root = tempfile::tempdir().unwrap();
+        let done = AtomicBool::new(false);
+        let refused = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let _ = Directory::open(root.path(), "id").and_then(|held| held.remove());
+                }
+            });
+            let make = |_| Directory::create(root.path(), "id").and_then(|own| own.remove());
+            let refused = (0..2000).map(make).find_map(Result::err);
+            done.store(true, Ordering::Relaxed);
+            refused
+        });
+        assert!(refused.is_none(), "{refused:?}");
     }
 
     #[test]

@@ -16,6 +16,8 @@ mod refusals;
 mod refusals_scheduling;
 #[path = "plan/seccomp.rs"]
 mod seccomp;
+#[path = "plan/rootless.rs"]
+mod without_root;
 
 use std::fs;
 use std::path::Path;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::step::Slot;
 use crate::text::{Numbers, Text, TextList};
 
 /// What mount_setattr(2) changes: MOUNT_ATTR_ bits to set and to clear, and MS_SHARED, MS_SLAVE, MS_PRIVATE or
@@ -32,6 +33,37 @@ pub struct BindInside<'a> {
     pub propagation: Numbers<'a>,
     /// The runtime maps its ids before it is attached: that needs rights over the host's file systems.
     pub mapped: bool,
+}
+
+/// What a path of the host has to lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Expected {
+    /// Nothing in particular.
+    Anything,
+    /// A procfs.
+    Proc,
+    /// The null device, which is the character device 1:3.
+    NullDevice,
+}
+
+/// A tree of the host's mounts, of which the container's mount namespace has a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct HostTree<'a> {
+    /// The slot that it is for.
+    pub tree: Slot,
+    /// The path on the host.
+    pub source: Text<'a>,
+    /// With the mounts below it.
+    pub recursive: bool,
+    /// What has to be there.
+    pub expected: Expected,
+    /// Of the mount alone.
+    pub own: MountAttributes,
+    /// Of the mount with all below it.
+    pub all: MountAttributes,
+    /// As in [`BindInside`].
+    pub propagation: Numbers<'a>,
 }
 
 /// A new file system, by fsopen(2).

@@ -20,7 +20,9 @@ mod report;
 mod step;
 mod text;
 
-pub use arguments::{BindInside, Console, DataMount, MountAttributes, NewMount, Node};
+pub use arguments::{
+    BindInside, Console, DataMount, Expected, HostTree, MountAttributes, NewMount, Node,
+};
 pub use report::{Fault, Operation, Report, ReportKind};
 pub use step::{Header, Rendezvous, Scheduling, SchedulingAttributes, Slot, Step};
 pub use text::{Bytes, Numbers, Text, TextList};

@@ -112,8 +112,10 @@ macro_rules! operations {
 operations! {
     /// The step as a whole, or the one system call that it makes.
     Whole => "",
-    /// Finding the source of a bind mount under the root.
+    /// Finding the source of a bind mount.
     OpenSource => "open source",
+    /// The source is not what it has to be.
+    CheckSource => "check source",
     /// Finding the path under the root.
     Resolve => "open target",
     /// Making a missing directory or file under the root.

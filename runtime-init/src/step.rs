@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::{BindInside, Console, DataMount, MountAttributes, NewMount, Node};
+use crate::arguments::{BindInside, Console, DataMount, HostTree, MountAttributes, NewMount, Node};
 use crate::text::{Bytes, Numbers, Text, TextList};
 
 /// The front of an encoded plan.
@@ -117,6 +117,9 @@ pub enum Step<'a> {
     WriteProc { path: Text<'a>, value: Text<'a> },
     /// Propagation of the whole mount tree, as mount(2)'s MS_ flags.
     SetRootPropagation { flags: u32 },
+    /// Open a tree of the host's for the slot, in the container's mount namespace: for a runtime that may not clone the
+    /// host's mounts itself.
+    OpenTree(HostTree<'a>),
     /// Mount the tree of the slot at this path of the host: the root from now on.
     AttachRoot { tree: Slot, path: Text<'a> },
     /// The directory at this path of the host is the root from now on: there is no mount namespace of the container's own to

@@ -1,5 +1,11 @@
 """docker run: output, exit codes, terminals, and a container's life in the background."""
 
+import shutil
+import subprocess
+import threading
+import time
+
+from harness.docker import call
 from harness.flow import flow, holds, same, until
 
 TRAP = "trap 'echo told; exit 5' TERM USR1; echo ready; while :; do sleep 1 & wait $!; done"
@@ -12,6 +18,18 @@ def _ready(docker, container):
 @flow("run: prints Hello World")
 def hello(lab):
     same(lab.docker.run("echo", "Hello World").succeeds(), "Hello World", "the output")
+
+
+@flow("run: an image that is one file and nothing else", group="more")
+def one_file(lab):
+    directory = lab.work / "one-file"
+    directory.mkdir()
+    shutil.copy("/bin/busybox", directory)
+    dockerfile = 'FROM scratch\nCOPY busybox /\nENTRYPOINT ["/busybox", "echo", "Hello"]\nCMD ["World"]\n'
+    (directory / "Dockerfile").write_text(dockerfile)
+    lab.docker("build", "--tag", "one-file", directory).succeeds()
+    same(lab.docker("run", "--rm", "one-file").succeeds(), "Hello World", "the output")
+    same(lab.docker("run", "--rm", "one-file", "there").succeeds(), "Hello there", "the output with an argument")
 
 
 @flow("run: the exit code is the program's")
@@ -69,6 +87,16 @@ def interrupt(lab):
     same(code, 9, "the exit code")
 
 
+@flow("run: a signal that the client gets is the program's", group="more")
+def proxied_signal(lab):
+    command = ["docker", f"--host=unix://{lab.docker.socket}", "run", "--rm", "--name", "told", "busybox"]
+    with subprocess.Popen([*command, "sh", "-c", TRAP], stdout=subprocess.PIPE, env=lab.docker.env) as client:
+        _ready(lab.docker, "told")
+        client.terminate()
+        out, _ = client.communicate(timeout=20)
+    same((client.returncode, out), (5, b"ready\ntold\n"), "exit code and output")
+
+
 @flow("run: -d with logs, stop, rm")
 def detached(lab):
     container = lab.docker.start("sh", "-c", TRAP)
@@ -96,6 +124,64 @@ def kill(lab):
         _ready(lab.docker, container)
         lab.docker("kill", "--signal", signal, container).succeeds()
         same(lab.docker("wait", container).succeeds(), code, f"the exit code after {signal}")
+
+
+@flow("wait: returns when the program ends, and not before")
+def wait(lab):
+    container = lab.docker.start("sh", "-c", TRAP)
+    _ready(lab.docker, container)
+    answers = []
+    waiter = threading.Thread(target=lambda: answers.append(lab.docker("wait", container).out))
+    waiter.start()
+    time.sleep(0.5)
+    same(answers, [], "what wait says while the program runs")
+    lab.docker("kill", "--signal", "TERM", container).succeeds()
+    waiter.join(10)
+    same(answers, ["5\n"], "what wait says at the end")
+
+
+@flow("ps: names, states, exit codes and ports")
+def listing(lab):
+    lab.docker.sleeper("--name", "up", "-p", "127.0.0.1:8081:80")
+    lab.docker.sleeper("--name", "held")
+    lab.docker("pause", "held").succeeds()
+    lab.docker("run", "--name", "over", "busybox", "sh", "-c", "exit 3").fails_with(3)
+    lab.docker("create", "--name", "new", "busybox", "true").succeeds()
+    lines = lab.docker("ps", "--all", "--format", "{{.Names}} {{.State}} {{.Ports}}").succeeds().splitlines()
+    wanted = ["new created ", "over exited ", "held paused ", "up running 127.0.0.1:8081->80/tcp"]
+    same(lines, wanted, "the list")
+    exited = lab.docker("ps", "--all", "--filter", "name=over", "--format", "{{.Status}}").succeeds()
+    holds(exited, "Exited (3)", "the status")
+    same(lab.docker("ps", "--format", "{{.Names}}").succeeds().splitlines(), ["held", "up"], "those that run")
+
+
+@flow("logs: the last lines, both streams, and -f until the program ends", group="more")
+def logs(lab):
+    script = "for i in 1 2 3; do echo $i; echo $i >&2; done; sleep 1; echo last; exit 1"
+    container = lab.docker.start("sh", "-c", script)
+    followed = lab.docker("logs", "--follow", container)
+    same((followed.out, followed.err), ("1\n2\n3\nlast\n", "1\n2\n3\n"), "what is followed")
+    same(lab.docker("logs", "--tail", "1", container).succeeds(), "last", "the last line")
+
+
+@flow("attach: passes input, shows the output, returns the exit code", group="more")
+def attach(lab):
+    script = "read line; echo got $line; read line; exit 6"
+    container = lab.docker("run", "-d", "-i", "busybox", "sh", "-c", script).succeeds()
+    typed = f"{{ echo a line; sleep 1; echo; sleep 1; }} | docker --host=unix://{lab.docker.socket} attach {container}"
+    result = call(["sh", "-c", typed], env=lab.docker.env)
+    same((result.code, result.out), (6, "got a line\n"), "exit code and output")
+
+
+@flow("attach: a terminal is left with the escape keys and the program stays")
+def attach_terminal(lab):
+    container = lab.docker("run", "-dit", "busybox", "sh").succeeds()
+    talk = [("", "\n"), ("# ", "echo $((6*7)); stty size\n"), ("42", ""), ("33 101", "\x10\x11")]
+    _, shown = lab.docker.terminal("attach", container, talk=talk, rows=33, columns=101)
+    holds(shown, "read escape sequence", "what the client says that left")
+    same(lab.docker.inspect(container, "State.Status"), "running", "the state")
+    code, _ = lab.docker.terminal("attach", container, talk=[("", "\n"), ("# ", "exit 4\n")])
+    same(code, 4, "the exit code of the client that stayed")
 
 
 @flow("restart: a new process in the same container")

@@ -88,3 +88,19 @@ def health(lab):
     until(lambda: lab.docker.inspect(container, "State.Health.Status") == "unhealthy", "it is unhealthy")
     lab.docker("exec", container, "touch", "/well").succeeds()
     until(lambda: lab.docker.inspect(container, "State.Health.Status") == "healthy", "it is healthy")
+
+
+@flow("health check: the image's own, which looks at a server", group="more")
+def image_health(lab):
+    directory = lab.work / "health"
+    directory.mkdir()
+    check = "HEALTHCHECK --interval=1s --retries=1 CMD wget -q -O /dev/null http://127.0.0.1:80/ || exit 1"
+    server = 'CMD touch /etc/index.html; exec httpd -f -h /etc'
+    (directory / "Dockerfile").write_text(f"FROM busybox\n{check}\n{server}\n")
+    lab.docker("build", "--tag", "checked", directory).succeeds()
+    container = lab.docker.start(image="checked")
+    until(lambda: lab.docker.inspect(container, "State.Health.Status") == "healthy", "it is healthy")
+    lab.docker("exec", container, "rm", "/etc/index.html").succeeds()
+    until(lambda: lab.docker.inspect(container, "State.Health.Status") == "unhealthy", "it is unhealthy")
+    log = lab.docker("inspect", "--format", "{{json .State.Health.Log}}", container).succeeds()
+    holds(log, "404 Not Found", "what the last check printed")

@@ -1,6 +1,8 @@
 """Limits: cgroups and rlimits, as they are seen from inside."""
 
-from harness.flow import flow, same, until
+import pathlib
+
+from harness.flow import Skip, flow, same, until
 
 
 def _limit(lab, options, v1, v2):
@@ -43,6 +45,29 @@ def out_of_memory(lab):
     until(lambda: lab.docker.inspect(container, "State.OOMKilled") == "true", "it counts as OOMKilled", seconds=3)
 
 
+@flow("limits: rates of reading and writing a disk")
+def disk(lab):
+    disk, device = _disk()
+    rates = {"read-bps": "1mb", "write-bps": "2mb", "read-iops": "300", "write-iops": "400"}
+    options = [f"--device-{name}={disk}:{rate}" for name, rate in rates.items()]
+    v1 = " ".join(f"blkio.throttle.{name.replace('-', '_')}_device" for name in rates)
+    seen = lab.docker.shell(f"cd /sys/fs/cgroup/blkio 2>/dev/null && cat {v1} || cat /sys/fs/cgroup/io.max", options)
+    limits = [1 << 20, 2 << 20, 300, 400]
+    wanted = [f"{device} {limit}" for limit in limits]
+    if "rbps" in seen:
+        wanted = ["{} rbps={} wbps={} riops={} wiops={}".format(device, *limits)]
+    same(seen.splitlines(), wanted, "the limits")
+
+
+def _disk():
+    """One of the machine's disks, and its number."""
+    for numbers in pathlib.Path("/sys/block").glob("*/dev"):
+        disk = pathlib.Path("/dev") / numbers.parent.name
+        if disk.is_block_device():
+            return disk, numbers.read_text().strip()
+    raise Skip("this machine has no disk")
+
+
 @flow("limits: --ulimit and --oom-score-adj")
 def process_limits(lab):
     seen = lab.docker.shell(
@@ -62,7 +87,7 @@ def cgroup_parent(lab):
 
 
 @flow("limits: stats shows what a container uses")
-def stats(lab):
+def usage(lab):
     container = lab.docker.sleeper("-m", "64m")
     seen = lab.docker("stats", "--no-stream", "--format", "{{.PIDs}} {{.MemUsage}}", container).succeeds()
     same((seen.split()[0], seen.split()[-1]), ("2", "64MiB"), "processes and limit")

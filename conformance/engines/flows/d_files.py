@@ -1,5 +1,9 @@
 """The filesystem: volumes, tmpfs, a read-only root, devices."""
 
+import os
+import stat
+
+from harness.docker import call
 from harness.flow import flow, holds, same
 
 
@@ -39,6 +43,33 @@ def shared(lab):
     same((directory / "below/seen").exists(), True, "that the mount made inside is there outside")
     lab.docker.shell("umount /data/below", options=options)
     same((directory / "below/seen").exists(), False, "that it is still there")
+
+
+@flow("volumes: mounts reach an rslave one, and do not leave it", group="more")
+def slave(lab):
+    directory = lab.work / "one-way"
+    for name in ["in", "out"]:
+        (directory / name).mkdir(parents=True)
+    options = ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"]
+    container = lab.docker.sleeper("-v", f"{directory}:/data:rslave", *options)
+    call(["mount", "-t", "tmpfs", "none", directory / "in"]).succeeds()
+    try:
+        (directory / "in/seen").touch()
+        lab.docker("exec", container, "test", "-e", "/data/in/seen").succeeds()
+        lab.docker("exec", container, "mount", "-t", "tmpfs", "none", "/data/out").succeeds()
+        lab.docker("exec", container, "touch", "/data/out/hidden").succeeds()
+        same((directory / "out/hidden").exists(), False, "that the mount made inside is there outside")
+    finally:
+        call(["umount", directory / "in"]).succeeds()
+
+
+@flow("volumes: a new one has the image's files, --volumes-from shares it", group="more")
+def copied_up(lab):
+    container = lab.docker.sleeper("-v", "/etc")
+    same(lab.docker("exec", container, "head", "-c", "4", "/etc/passwd").succeeds(), "root", "the image's file")
+    lab.docker("exec", container, "sh", "-c", "echo shared >/etc/new").succeeds()
+    same(lab.docker.shell("cat /etc/new", ["--volumes-from", f"{container}:ro"]), "shared", "the content")
+    lab.docker.run("touch", "/etc/other", options=["--volumes-from", f"{container}:ro"]).fails_with(1)
 
 
 @flow("volumes: tmpfs with options, and the size of /dev/shm")
@@ -87,3 +118,27 @@ def added_device(lab):
         "head -c 3 /dev/mine | wc -c; stat -c %F /dev/mine", options=["--device", "/dev/zero:/dev/mine:r"]
     )
     same(seen, "3\ncharacter special file", "what the device gives")
+
+
+@flow("devices: --device for reading alone refuses writing")
+def read_only_device(lab):
+    node = lab.work / "kmsg"
+    os.mknod(node, 0o600 | stat.S_IFCHR, os.makedev(1, 11))
+    options = ["--device", f"{node}:/dev/mine:r", "--cap-add", "SYSLOG"]
+    same(lab.docker.shell(": </dev/mine && echo opened", options), "opened", "the answer to reading")
+    _is_refused(lab, ": >/dev/mine", options)
+
+
+def _is_refused(lab, script, options):
+    result = lab.docker.run("sh", "-c", script, options=options)
+    result.fails_with(1)
+    holds(result.err, "Operation not permitted", "the error")
+
+
+@flow("devices: --device-cgroup-rule allows what a new node may do")
+def device_rule(lab):
+    options = ["--device-cgroup-rule", "c 1:11 r", "--cap-add", "SYSLOG"]
+    node = "mknod /tmp/kmsg c 1 11 && "
+    same(lab.docker.shell(f"{node} : </tmp/kmsg && echo opened", options), "opened", "the answer to reading")
+    _is_refused(lab, f"{node} : >/tmp/kmsg", options)
+    _is_refused(lab, f"{node} : </tmp/kmsg", ["--cap-add", "SYSLOG"])

@@ -65,6 +65,19 @@ def user(lab):
     same(lab.docker.shell("id", options=["--user", "123:456"]), "uid=123 gid=456 groups=456", "the user")
     named = lab.docker.shell("id", options=["--user", "guest", "--group-add", "777"])
     same(named, "uid=1000(guest) gid=1000(guest) groups=50(staff),777,1000(guest)", "the named user")
+    by_name = lab.docker.shell("id", options=["--user", "123:456", "--group-add", "staff"])
+    same(by_name, "uid=123 gid=456 groups=50(staff),456", "the user with a group by name")
+
+
+@flow("user: a group that is added opens its files", group="more")
+def added_group(lab):
+    script = "echo secret >/data/file && chown 0:777 /data/file && chmod 640 /data/file"
+    lab.docker("volume", "create", "grouped").succeeds()
+    lab.docker.shell(script, ["-v", "grouped:/data"])
+    options = ["-v", "grouped:/data", "--user", "1000"]
+    lab.docker.run("cat", "/data/file", options=options).fails_with(1)
+    same(lab.docker.shell("cat /data/file", [*options, "--group-add", "777"]), "secret", "the content")
+    lab.docker("volume", "rm", "grouped").succeeds()
 
 
 @flow("user: may write to its standard streams")

@@ -1,5 +1,7 @@
 """Namespaces of one's own, and shared ones; the network between them."""
 
+import os
+
 from harness.docker import call
 from harness.flow import flow, holds, same, until
 
@@ -48,6 +50,30 @@ def host_namespaces(lab):
     same(lab.docker.shell(script, options=options), outside, "the namespaces")
 
 
+@flow("namespaces: --cgroupns private hides the cgroups above, host shows them")
+def cgroup_namespace(lab):
+    script = "readlink /proc/self/ns/cgroup; cut -d: -f3 /proc/self/cgroup | sort -u"
+    outside = os.readlink("/proc/self/ns/cgroup")
+    namespace, *paths = lab.docker.shell(script, ["--cgroupns", "private"]).split()
+    same(namespace != outside, True, "that the namespace is new")
+    same(paths, ["/"], "the cgroups' paths in a namespace of their own")
+    namespace, *paths = lab.docker.shell(script, ["--cgroupns", "host"]).split()
+    same(namespace, outside, "the namespace")
+    holds("\n".join(paths), f"/{lab.cgroup}/", "the cgroups' paths in the host's namespace")
+
+
+@flow("namespaces: --init runs an init that reaps orphans and passes signals")
+def with_init(lab):
+    same(lab.docker.shell("cat /proc/1/comm; echo $$", ["--init"]).split()[0], "docker-init", "process 1")
+    script = "(true &); trap 'exit 8' TERM; echo; while :; do sleep 0.1; done"
+    container = lab.docker.start("sh", "-c", script, options=["--init"])
+    until(lambda: lab.docker("logs", container).out, "it runs")
+    states = ["exec", container, "sh", "-c", "grep -hs '^State:' /proc/[0-9]*/status"]
+    until(lambda: "zombie" not in lab.docker(*states).succeeds(), "no zombie is left")
+    lab.docker("stop", container).succeeds()
+    same(lab.docker.inspect(container, "State.ExitCode"), "8", "the exit code")
+
+
 @flow("network: --net none has a loopback interface alone")
 def no_network(lab):
     same(lab.docker.run("ls", "/sys/class/net", options=["--net", "none"]).succeeds(), "lo", "the interfaces")
@@ -70,3 +96,15 @@ def by_name(lab):
     same(lab.docker.shell(script, options=["--net", "sea"]), "answer", "what the server says")
     lab.docker.remove_all()
     lab.docker("network", "rm", "sea").succeeds()
+
+
+@flow("network: connect and disconnect while the container runs", group="more")
+def connect(lab):
+    container = lab.docker.sleeper("--net", "none")
+    interfaces = ["exec", container, "ls", "/sys/class/net"]
+    same(lab.docker(*interfaces).succeeds(), "lo", "the interfaces at first")
+    lab.docker("network", "disconnect", "none", container).succeeds()
+    lab.docker("network", "connect", "bridge", container).succeeds()
+    same(lab.docker(*interfaces).succeeds().split(), ["eth0", "lo"], "the interfaces after connect")
+    lab.docker("network", "disconnect", "bridge", container).succeeds()
+    same(lab.docker(*interfaces).succeeds(), "lo", "the interfaces after disconnect")

@@ -1,6 +1,7 @@
 """Containers that are stopped for a while, and whose limits change."""
 
-from harness.flow import flow, same
+from harness.docker import call
+from harness.flow import Skip, flow, holds, same
 
 
 @flow("pause: stops the processes, unpause lets them go on")
@@ -23,3 +24,14 @@ def update(lab):
     script += " || { cat memory.max; cut -d' ' -f1 cpu.max; cat pids.max; }"
     seen = lab.docker("exec", container, "sh", "-c", script).succeeds()
     same(seen.split(), [str(32 << 20), "25000", "50"], "the limits")
+
+
+@flow("checkpoint: is refused with a clear word, and the container runs on")
+def checkpoint(lab):
+    if not call([lab.runtime, "--version"]).succeeds().startswith("bareboat"):
+        raise Skip("this is about bareboat's words, which it has no checkpoints behind yet")
+    container = lab.docker.sleeper()
+    result = lab.docker("checkpoint", "create", container, "first")
+    result.fails_with(1)
+    holds(result.err, "has no checkpoints", "the error")
+    lab.docker("exec", container, "true").succeeds()

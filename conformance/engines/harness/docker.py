@@ -80,24 +80,29 @@ class Docker:
         if containers:
             self("rm", "--force", "--volumes", *containers)
 
-    def terminal(self, *arguments, talk=(), rows=24, columns=80, timeout=20):
-        """Runs a docker command on a terminal.
-
-        `talk` holds pairs: a text to wait for, and what is typed then (a str) or the size that the terminal gets (a
-        tuple). Returns the exit code and all that was shown.
-        """
-        pid, terminal = pty.fork()
-        if pid == 0:
-            termios.tcsetwinsize(0, (rows, columns))
-            os.execve(CLIENT, self._command(arguments), self.env | {"TERM": "dumb"})
-        try:
-            shown = _converse(terminal, list(talk), time.monotonic() + timeout)
-            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
-        finally:
-            os.close(terminal)
+    def terminal(self, *arguments, **situation):
+        """Runs a docker command as on_terminal does."""
+        return on_terminal(self._command(arguments), env=self.env, **situation)
 
     def _command(self, arguments):
         return [CLIENT, f"--host=unix://{self.socket}", *map(str, arguments)]
+
+
+def on_terminal(command, env, talk=(), rows=24, columns=80, timeout=20):
+    """Runs a command on a terminal.
+
+    `talk` holds pairs: a text to wait for, and what is typed then (a str) or the size that the terminal gets (a tuple).
+    Returns the exit code and all that was shown.
+    """
+    pid, terminal = pty.fork()
+    if pid == 0:
+        termios.tcsetwinsize(0, (rows, columns))
+        os.execve(command[0], command, env | {"TERM": "dumb"})
+    try:
+        shown = _converse(terminal, list(talk), time.monotonic() + timeout)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
+    finally:
+        os.close(terminal)
 
 
 def _converse(terminal, talk, deadline):

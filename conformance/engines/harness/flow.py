@@ -8,9 +8,9 @@ import re
 import time
 import typing
 
-# fast: in every test run. more: slower, or further engines.
-# systemd: in the virtual machine, whose systemd makes the cgroups.
-GROUPS = ["fast", "more", "systemd"]
+# fast: in every test run. more: slower, or other programs than Docker and containerd.
+# load: hundreds of containers. systemd: in the virtual machine, whose systemd makes the cgroups.
+GROUPS = ["fast", "more", "load", "systemd"]
 
 _flows = []
 
@@ -40,14 +40,17 @@ def flow(name, group="fast"):
     return register
 
 
+def find(function):
+    """The flow that the function is."""
+    return next(flow for flow in _flows if flow.function is function)
+
+
 def select(groups, pattern):
-    """The flows whose name matches the pattern; without one, those of the groups."""
+    """The flows of the groups, those whose name matches the pattern where there is one."""
     directory = pathlib.Path(__file__).resolve().parents[1] / "flows"
     for module in pkgutil.iter_modules([str(directory)]):
         importlib.import_module(f"flows.{module.name}")
-    if pattern:
-        return [flow for flow in _flows if re.search(pattern, flow.name)]
-    return [flow for flow in _flows if flow.group in groups]
+    return [flow for flow in _flows if flow.group in groups and re.search(pattern or "", flow.name)]
 
 
 def need_all_capabilities():

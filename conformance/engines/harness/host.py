@@ -1,5 +1,6 @@
 """The part that runs on the machine itself: packages, namespaces, the temporary directory, what is left behind."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -10,7 +11,9 @@ import tempfile
 import time
 
 PACKAGES = "docker.io containerd runc iptables iproute2 procps mount busybox-static curl mmdebstrap".split()
-MORE_PACKAGES = "podman buildah conmon uidmap golang-github-containers-common".split()
+MORE_PACKAGES = "docker-registry docker-compose podman buildah conmon uidmap golang-github-containers-common".split()
+MORE_PACKAGES += "netavark aardvark-dns catatonit slirp4netns fuse-overlayfs skopeo umoci".split()
+MORE_PACKAGES += "containernetworking-plugins python3-grpcio".split()
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
@@ -28,8 +31,10 @@ def install(installer, groups):
 
 
 def run_flows(runtime, archives, keep):
-    """Runs the flows with one runtime: a dictionary from a flow's name to its mark: ok, skip or FAIL."""
+    """Runs the flows with one runtime: a dictionary from a flow's name to its mark and the reason for it."""
+    print(f"the flows with {runtime}:", flush=True)
     work = pathlib.Path(tempfile.mkdtemp(prefix="bareboat-engines-"))
+    work.chmod(0o711)  # root in a user namespace is somebody else here
     parent = work.name
     podmans = "libpod_parent"  # its pods' conmons are there whatever --cgroup-parent says
     cgroups = [parent] if _cgroups(podmans) else [parent, podmans]
@@ -59,8 +64,17 @@ def _run_inside(settings):
 def remove_cgroups(name):
     """Removes the cgroup of this name, and those below it, from all hierarchies."""
     for top in _cgroups(name):
+        if not (top / "cgroup.procs").exists():
+            _remove_false_hierarchy(top)
         for directory, _, _ in os.walk(top, topdown=False):
             _remove_cgroup(directory)
+
+
+def _remove_false_hierarchy(top):
+    """Podman makes directories also for controllers of version 1 that have no hierarchy here."""
+    shutil.rmtree(top)
+    with contextlib.suppress(OSError):
+        top.parent.rmdir()
 
 
 def _cgroups(name):

@@ -11,16 +11,17 @@ import tarfile
 
 BUSYBOX = "busybox"
 LOCAL_BUSYBOX = "localhost/busybox"
-NGINX = "nginx"
+SERVICES = "services"  # Debian with nginx and Redis
+NGINX = "nginx"  # the same image
 
 
 def prepare(cache):
     """The images' archives in the cache, made where they are not there yet."""
     cache.mkdir(parents=True, exist_ok=True)
-    archives = {"busybox": cache / "busybox.tar", "nginx": cache / "nginx.tar"}
-    _make_busybox(archives["busybox"])
-    if not archives["nginx"].exists():
-        _make_nginx(archives["nginx"])
+    archives = {name: cache / f"{name}.tar" for name in [BUSYBOX, SERVICES]}
+    _make_busybox(archives[BUSYBOX])
+    if not archives[SERVICES].exists():
+        _make_services(archives[SERVICES])
     return {name: str(path.resolve()) for name, path in archives.items()}
 
 
@@ -33,6 +34,7 @@ def make_busybox_image(directory):
         "os": "linux",
         "config": {"Cmd": ["sleep", "600"], "Env": ["PATH=/bin"]},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer.read_bytes()).hexdigest()}"]},
+        "history": [{"created_by": "busybox"}],
     }
     manifest = [{"Config": "config.json", "RepoTags": [f"{LOCAL_BUSYBOX}:latest"], "Layers": ["layer.tar"]}]
     archive = directory / "image.tar"
@@ -63,11 +65,11 @@ def _add(tar, name, kind=tarfile.REGTYPE, mode=0o644, target="", content=""):
     tar.addfile(entry, io.BytesIO(content.encode()))
 
 
-def _make_nginx(archive):
-    """A small Debian with nginx in it, from the mirror that apt uses here."""
-    print("making an image with nginx (once)")
+def _make_services(archive):
+    """A small Debian with servers in it, from the mirror that apt uses here."""
+    print("making an image with nginx and Redis (once)")
     unfinished = archive.with_suffix(".part.tar")
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=nginx-light"]
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=nginx-light,redis-server,redis-tools"]
     command += [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ["doc", "man", "locale", "info"]]
     done = subprocess.run(
         [*command, _codename(), unfinished, *_mirror()],

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 
 from . import daemons, report
 from .docker import Docker
 from .flow import Failure, Skip
-from .images import BUSYBOX, NGINX
+from .images import BUSYBOX, NGINX, SERVICES
 
 
 class Lab:
@@ -21,6 +22,7 @@ class Lab:
         self.work = pathlib.Path(settings["work"])
         self.runtime = settings["runtime"]
         self.cgroup = settings["cgroup"]
+        self.archives = {name: settings[name] for name in [BUSYBOX, SERVICES]}
         self.containerd_socket = self.work / "containerd.sock"
         self.docker = Docker(self.work / "docker.sock", self.work / "client")
 
@@ -28,9 +30,10 @@ class Lab:
         """Removes what a flow has left."""
         self.docker.remove_all()
 
-    def load_images(self, settings):
-        for name, archive in [(BUSYBOX, settings["busybox"]), (NGINX, settings["nginx"])]:
+    def load_images(self):
+        for name, archive in self.archives.items():
             self.docker("import", archive, name).succeeds()
+        self.docker("tag", SERVICES, NGINX).succeeds()
 
 
 def main(settings_file, flows):
@@ -39,9 +42,12 @@ def main(settings_file, flows):
     settings = json.loads(pathlib.Path(settings_file).read_text())
     _prepare_namespaces()
     lab = Lab(settings)
-    with daemons.running(lab):
-        lab.load_images(settings)
-        results = {flow.name: run(flow, lab) for flow in flows}
+    try:
+        with daemons.running(lab):
+            lab.load_images()
+            results = {flow.name: run(flow, lab) for flow in flows}
+    except Failure as seen:
+        sys.exit(str(seen))
     (lab.work / "results.json").write_text(json.dumps(results))
     return 0
 
@@ -59,27 +65,38 @@ def _be_init():
 
 
 def _prepare_namespaces():
-    """A loopback interface, an empty /run (the engines keep sockets and locks there), mounts that can be shared."""
-    for command in ["ip link set lo up", "mount -t tmpfs tmpfs /run", "mount --make-rshared /"]:
+    """A loopback interface, and mounts that can be shared.
+
+    /run is empty (the engines keep sockets and locks there), and what is written to /etc is not the machine's.
+    """
+    for command in [
+        "ip link set lo up",
+        "mount -t tmpfs -o mode=755 tmpfs /run",
+        "mkdir /run/lab-etc /run/lab-etc/upper /run/lab-etc/work",
+        "mount -t overlay -o lowerdir=/etc,upperdir=/run/lab-etc/upper,workdir=/run/lab-etc/work overlay /etc",
+        "mount --make-rshared /",
+    ]:
         subprocess.run(command.split(), check=True)
 
 
 def run(flow, lab):
-    """The flow's mark."""
+    """The flow's mark, and the reason for it where it is not ok."""
     start = time.monotonic()
     mark, reason = _try(flow, lab)
     report.print_result(flow, mark, reason, time.monotonic() - start)
     lab.clear()
-    return mark
+    return mark, reason
 
 
 def _try(flow, lab):
     try:
         flow.function(lab)
-        return "ok", ""
+        return report.OK, ""
     except Skip as lacking:
-        return "skip", str(lacking)
+        return report.SKIP, str(lacking)
     except Failure as seen:
-        return "FAIL", str(seen)
+        return report.FAIL, str(seen)
     except subprocess.TimeoutExpired as expired:
-        return "FAIL", f"no end after {expired.timeout} s: {' '.join(map(str, expired.cmd))}"
+        return report.FAIL, f"no end after {expired.timeout} s: {' '.join(map(str, expired.cmd))}"
+    except Exception:  # whatever a flow stumbles over, the others still run
+        return report.FAIL, traceback.format_exc(limit=-3).strip()

@@ -3,6 +3,8 @@
 import pathlib
 import textwrap
 
+OK, SKIP, FAIL = "ok", "skip", "FAIL"
+
 
 def print_list(flows):
     for flow in flows:
@@ -17,29 +19,42 @@ def print_result(flow, mark, reason, seconds):
 
 
 def summarise(flows, runtimes, results):
-    """The table of all flows and runtimes; the exit code. The last runtime is the one tested."""
+    """The table of all flows and runtimes; the exit code. The last runtime is the one tested.
+
+    `results` has a dictionary for each runtime: from a flow's name to its mark and the reason for it.
+    """
     names = [pathlib.Path(runtime).name for runtime in runtimes]
+    marks = {flow.name: [result[flow.name][0] for result in results] for flow in flows}
     print()
     if len(runtimes) > 1:
-        _print_table(flows, names, results)
-    failed = [flow for flow in flows if results[-1][flow.name] == "FAIL"]
-    faults = [flow for flow in failed if not _machines_fault(flow, results)]
-    passed = [flow for flow in flows if results[-1][flow.name] == "ok"]
-    print(f"{names[-1]}: {len(passed)} of {len(flows)} flows pass, {len(failed)} fail")
-    if len(failed) > len(faults):
-        print(f"{len(failed) - len(faults)} of them with {names[0]} too: this machine lacks something that they need")
+        _print_table(names, marks, results)
+    faults = [name for name, row in marks.items() if row[-1] == FAIL and not _machines_fault(row)]
+    for name, row in zip(names, zip(*marks.values())):
+        print(f"{name}: {row.count(OK)} of {len(flows)} flows pass, {row.count(SKIP)} skip, {row.count(FAIL)} fail")
+    common = sum(map(_machines_fault, marks.values()))
+    if common:
+        print(f"{common} of them fail with {' and '.join(names)} alike: this machine lacks something that they need")
     return 1 if faults else 0
 
 
-def _machines_fault(flow, results):
+def _machines_fault(row):
     """Whether the flow fails with every runtime."""
-    return len(results) > 1 and all(result[flow.name] == "FAIL" for result in results)
+    return len(row) > 1 and set(row) == {FAIL}
 
 
-def _print_table(flows, names, results):
-    width = max(len(flow.name) for flow in flows)
+def _print_table(names, marks, results):
+    width = max(map(len, marks))
     print(" " * width, *(f"{name:10}" for name in names))
-    for flow in flows:
-        note = "the machine's fault" if _machines_fault(flow, results) else ""
-        print(f"{flow.name:{width}}", *(f"{result[flow.name]:10}" for result in results), note)
+    for name, row in marks.items():
+        reasons = [result[name][1] for result in results]
+        print(f"{name:{width}}", *(f"{mark:10}" for mark in row), _note(names, row, reasons))
     print()
+
+
+def _note(names, row, reasons):
+    """Whose fault it is where a flow does not pass."""
+    if _machines_fault(row):
+        return "the machine's fault: it fails with every runtime"
+    if set(row) == {SKIP}:
+        return reasons[-1]
+    return "; ".join(f"{name}: {reason.splitlines()[0][:100]}" for name, reason in zip(names, reasons) if reason)

@@ -9,13 +9,14 @@ use runtime_core::{Container, ExecBuilder, TenantProcess};
 use serde_json::Value;
 
 use super::launch::{check_terminal, given};
+use super::sub_cgroup;
 use crate::cli::{Globals, parse_boolean};
 use crate::failure::{Failure, Result};
 use crate::foreground::{self, Foreground};
 use crate::terminal::{HostConsole, Terminal};
 
 /// The exit code when the process did not come to run, to be told from its own.
-const FAILED: u8 = 255;
+pub(crate) const FAILED: u8 = 255;
 
 /// Arguments of `exec`.
 #[derive(Debug, Args)]
@@ -26,6 +27,9 @@ pub(crate) struct Exec {
     /// Unix socket that receives the master of the process's pseudoterminal
     #[arg(long, value_name = "SOCKET")]
     console_socket: Option<PathBuf>,
+    /// Unix socket that receives a descriptor of the executed process, a pidfd
+    #[arg(long, value_name = "SOCKET")]
+    pidfd_socket: Option<PathBuf>,
     /// Working directory in the container
     #[arg(long, value_name = "DIR")]
     cwd: Option<PathBuf>,
@@ -65,7 +69,10 @@ pub(crate) struct Exec {
     cap: Vec<Capability>,
     /// Pass N descriptors to the process after its standard streams
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    preserve_fds: u32,
+    pub(crate) preserve_fds: u32,
+    /// Run the process in a cgroup below the container's own, which is there
+    #[arg(long, value_name = "[CONTROLLER,…:]PATH")]
+    cgroup: Vec<String>,
     /// Allow a paused container; the process runs when it is resumed
     #[arg(long)]
     ignore_paused: bool,
@@ -98,7 +105,7 @@ impl Exec {
             given(self.console_socket.as_deref()).is_some(),
         )?;
         if self.detach {
-            self.builder(&container, process).spawn()?;
+            self.builder(&container, process)?.spawn()?;
             return Ok(0);
         }
         let host_console = terminal.then(HostConsole::find).flatten();
@@ -106,10 +113,10 @@ impl Exec {
         if let Some(size) = host_console.as_ref().and_then(HostConsole::size) {
             process.set_console_size(Some(size));
         }
-        exec_in_foreground(self.builder(&container, process), host_console)
+        exec_in_foreground(self.builder(&container, process)?, host_console)
     }
 
-    fn builder<'a>(&self, container: &'a Container, process: Process) -> ExecBuilder<'a> {
+    fn builder<'a>(&self, container: &'a Container, process: Process) -> Result<ExecBuilder<'a>> {
         let mut builder = container
             .exec(process)
             .preserve_fds(self.preserve_fds)
@@ -117,10 +124,13 @@ impl Exec {
         if let Some(socket) = given(self.console_socket.as_deref()) {
             builder = builder.console_socket(socket.to_owned());
         }
+        if let Some(socket) = given(self.pidfd_socket.as_deref()) {
+            builder = builder.pidfd_socket(socket.to_owned());
+        }
         if let Some(file) = given(self.pid_file.as_deref()) {
             builder = builder.pid_file(file.to_owned());
         }
-        builder
+        sub_cgroup::apply(builder, &self.cgroup)
     }
 
     /// The container's own process with what the options change.

@@ -8,6 +8,7 @@ use runtime_core::{Bundle, Container, ContainerBuilder};
 use crate::cli::Globals;
 use crate::descriptors::{self, Inherited};
 use crate::failure::{Failure, Result};
+use crate::notify;
 
 /// Options of a container that is made from a bundle.
 #[derive(Debug, Args)]
@@ -18,6 +19,9 @@ pub(crate) struct Launch {
     /// Unix socket that receives the master of the container's pseudoterminal
     #[arg(long, value_name = "SOCKET")]
     pub(crate) console_socket: Option<PathBuf>,
+    /// Unix socket that receives a descriptor of the container's init process, a pidfd
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) pidfd_socket: Option<PathBuf>,
     /// File to write the pid of the container's init process to
     #[arg(long, value_name = "FILE")]
     pub(crate) pid_file: Option<PathBuf>,
@@ -44,19 +48,24 @@ impl Launch {
         bundle: Bundle,
         globals: &Globals,
     ) -> Result<ContainerBuilder> {
-        let inherited = Inherited {
-            listening: descriptors::listening(),
-            preserved: self.preserve_fds,
-        };
+        let inherited = Inherited::of_new_container(self.preserve_fds);
+        let names = descriptors::names();
         let mut builder = Container::builder(id, bundle)
             .state_root(globals.state_root()?)
             .cgroup_driver(globals.cgroup_driver())
             .no_pivot(self.no_pivot)
             .no_new_keyring(self.no_new_keyring)
             .preserve_fds(inherited.count())
-            .extra_environment(inherited.environment());
+            .extra_environment(inherited.environment(names.as_deref()))
+            .notify_socket(notify::supervisor().is_some());
+        if let Some(rootless) = globals.rootless.cgroups() {
+            builder = builder.rootless_cgroups(rootless);
+        }
         if let Some(socket) = given(self.console_socket.as_deref()) {
             builder = builder.console_socket(socket.to_owned());
+        }
+        if let Some(socket) = given(self.pidfd_socket.as_deref()) {
+            builder = builder.pidfd_socket(socket.to_owned());
         }
         if let Some(file) = given(self.pid_file.as_deref()) {
             builder = builder.pid_file(file.to_owned());

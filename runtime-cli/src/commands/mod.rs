@@ -1,5 +1,6 @@
 //! One module a command: its arguments, and what it asks of the library.
 
+pub(crate) mod checkpoint;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod events;
@@ -16,6 +17,7 @@ pub(crate) mod run;
 pub(crate) mod spec;
 pub(crate) mod start;
 pub(crate) mod state;
+mod sub_cgroup;
 pub(crate) mod summary;
 pub(crate) mod update;
 
@@ -27,6 +29,7 @@ use crate::failure::{Failure, Result};
 /// Does what the command line asks for; the result is the exit code.
 pub(crate) fn execute(command: Command, globals: &Globals) -> Result<u8> {
     let done = match command {
+        Command::Checkpoint(checkpoint) => checkpoint.execute(globals),
         Command::Create(create) => create.execute(globals),
         Command::Delete(delete) => delete.execute(globals),
         Command::Events(events) => events.execute(globals),
@@ -37,6 +40,7 @@ pub(crate) fn execute(command: Command, globals: &Globals) -> Result<u8> {
         Command::Pause(pause) => pause.execute(globals),
         Command::Plan(plan) => plan.execute(globals),
         Command::Ps(ps) => ps.execute(globals),
+        Command::Restore(restore) => restore.execute(),
         Command::Resume(resume) => resume.execute(globals),
         Command::Run(run) => return run.execute(globals),
         Command::Spec(spec) => spec.execute(),

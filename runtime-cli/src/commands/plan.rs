@@ -37,9 +37,11 @@ enum PlanFormat {
 impl Plan {
     pub(crate) fn execute(self, globals: &Globals) -> Result<()> {
         let bundle = Bundle::load(launch::directory_or_current(&self.bundle))?;
-        let plan = Container::builder(&self.id, bundle)
-            .cgroup_driver(globals.cgroup_driver())
-            .plan()?;
+        let builder = Container::builder(&self.id, bundle).cgroup_driver(globals.cgroup_driver());
+        let plan = match globals.rootless.cgroups() {
+            Some(rootless) => builder.rootless_cgroups(rootless).plan()?,
+            None => builder.plan()?,
+        };
         match self.format {
             PlanFormat::Json => output::json_indented(&plan, "  "),
             PlanFormat::Text => output::text(&format!("{}\n", plan.to_string().trim_end())),

@@ -4,12 +4,13 @@ use std::os::fd::OwnedFd;
 
 use clap::Args;
 use nix::sys::prctl;
-use runtime_core::{Bundle, Container, ErrorKind};
+use runtime_core::{Bundle, Container, ErrorKind, Readiness};
 
 use super::launch::{Launch, wants_terminal};
 use crate::cli::Globals;
 use crate::failure::Result;
 use crate::foreground::{self, Foreground};
+use crate::notify::{self, Forwarding};
 use crate::terminal::{HostConsole, Terminal};
 
 /// Arguments of `run`.
@@ -36,7 +37,14 @@ impl Run {
         let bundle = self.launch.load()?;
         self.launch.check_terminal(&bundle, self.detach)?;
         if self.detach {
-            self.launch.builder(&self.id, bundle, globals)?.run()?;
+            let builder = self.launch.builder(&self.id, bundle, globals)?;
+            if notify::supervisor().is_none() {
+                builder.run()?;
+                return Ok(0);
+            }
+            let container = builder.create()?;
+            let readiness = listen_and_start(&container).inspect_err(|_| delete(&container))?;
+            notify::forward_of_detached(&container, readiness);
             return Ok(0);
         }
         if !self.no_subreaper
@@ -51,33 +59,50 @@ impl Run {
         let terminal = wants_terminal(&bundle);
         let builder = self.launch.builder(&self.id, bundle, globals)?;
         let foreground = Foreground::prepare()?;
-        let mut container = if terminal {
+        // The program finds the window's size and modes as they will be, and somebody who hears that it is ready.
+        let starts_later = terminal || notify::supervisor().is_some();
+        let mut container = if starts_later {
             builder.create()?
         } else {
             builder.run()?
         };
-        let outcome = supervise(&mut container, foreground, terminal);
-        if (outcome.is_err() || !self.keep)
-            && let Err(error) = container.delete(true)
-        {
-            tracing::warn!("{error}");
+        let outcome = supervise(&mut container, foreground, starts_later);
+        if outcome.is_err() || !self.keep {
+            delete(&container);
         }
         outcome
     }
 }
 
-/// Sees the container through to its end. With a terminal it is only created yet: the user's program shall find the
-/// window's size and modes as they will be.
-fn supervise(container: &mut Container, foreground: Foreground, terminal: bool) -> Result<u8> {
+fn delete(container: &Container) {
+    if let Err(error) = container.delete(true) {
+        tracing::warn!("{error}");
+    }
+}
+
+fn listen_and_start(container: &Container) -> Result<Option<Readiness>> {
+    let readiness = notify::listen(container)?;
+    container.start()?;
+    Ok(readiness)
+}
+
+/// Sees the container through to its end, from its start where that is yet to come.
+fn supervise(container: &mut Container, foreground: Foreground, start: bool) -> Result<u8> {
     let process = process(container)?;
     let console = container
         .take_console()
         .map(|master| Terminal::new(master, HostConsole::find()))
         .transpose()?;
-    if terminal {
-        container.start()?;
-    }
+    let readiness = if start {
+        listen_and_start(container)?
+    } else {
+        None
+    };
+    let forwarding = readiness.map(Forwarding::start).transpose()?;
     foreground.supervise(process.as_ref(), console)?;
+    if let Some(forwarding) = forwarding {
+        forwarding.finish();
+    }
     Ok(foreground::exit_code(container.wait()?))
 }
 

@@ -1,9 +1,11 @@
 //! `bareboat start`
 
 use clap::Args;
+use runtime_core::Status;
 
 use crate::cli::Globals;
 use crate::failure::Result;
+use crate::notify;
 
 /// Arguments of `start`.
 #[derive(Debug, Args)]
@@ -15,6 +17,16 @@ pub(crate) struct Start {
 
 impl Start {
     pub(crate) fn execute(self, globals: &Globals) -> Result<()> {
-        Ok(super::load(globals, &self.id)?.start()?)
+        let container = super::load(globals, &self.id)?;
+        // Of one that cannot be started, `start` says why.
+        let listens = notify::supervisor().is_some() && container.status()? == Status::Created;
+        let readiness = if listens {
+            notify::listen(&container)?
+        } else {
+            None
+        };
+        container.start()?;
+        notify::forward_of_detached(&container, readiness);
+        Ok(())
     }
 }

@@ -16,8 +16,8 @@ use super::{Cgroup, CgroupError, cpuset, devices, freeze, owner, sys};
 /// Controllers that a threaded cgroup cannot have: cgroups(7), "Thread mode".
 const DOMAIN_CONTROLLERS: [&str; 3] = ["memory", "io", "hugetlb"];
 
-/// Another runtime may remove a parent between its creation and the next one's.
-const ATTEMPTS: usize = 5;
+/// Others may remove a parent, empty as it still is, between its creation and that of what it is for.
+const ATTEMPTS: usize = 100;
 
 /// Directories that were not there before, parents first.
 #[derive(Default)]
@@ -119,6 +119,8 @@ fn make_parents(directory: &Directory, made: &mut Made) -> Result<(), CgroupErro
         match mkdirat(CWD, parent, FileMode::from_raw_mode(0o755)) {
             Ok(()) => made.parents.push(parent.to_owned()),
             Err(Errno::EXIST) => {}
+            // One above it is gone again: from the top.
+            Err(Errno::NOENT) => return Ok(()),
             Err(errno) => return Err(cannot_make(parent, errno)),
         }
     }
@@ -140,6 +142,15 @@ fn cannot_make(path: &Path, errno: Errno) -> CgroupError {
         errno,
     );
     match errno {
+        // The phrase is runc's.
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => CgroupError::failed(
+            POINTER,
+            format_args!(
+                "unable to apply cgroup configuration (permission denied): make the cgroup {}",
+                path.display()
+            ),
+            errno,
+        ),
         Errno::AGAIN => error
             .explained("cgroup.max.depth or cgroup.max.descendants of a parent does not let it"),
         Errno::OPNOTSUPP => {

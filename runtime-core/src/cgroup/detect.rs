@@ -26,6 +26,12 @@ impl Layout {
     ///
     /// When `/proc/self/cgroup` or `/proc/self/mountinfo` cannot be read.
     pub fn detect() -> io::Result<Layout> {
+        Layout::detect_for(None)
+    }
+
+    /// The same, with what the caller decides about cgroups that may not be made: whether a container that asks for nothing
+    /// goes without them. By default it does unless the caller is the host's root.
+    pub(crate) fn detect_for(goes_without: Option<bool>) -> io::Result<Layout> {
         let cgroup = match read_file(CWD, "/proc/self/cgroup") {
             // A kernel without cgroups has no such file.
             Err(rustix::io::Errno::NOENT) => String::new(),
@@ -42,7 +48,7 @@ impl Layout {
         }
         layout.rootless =
             !rustix::process::geteuid().is_root() || !is_namespace("user", INITIAL_USER_NAMESPACE);
-        if layout.rootless {
+        if goes_without.unwrap_or(layout.rootless) {
             find_writable(&mut layout);
         }
         Ok(layout)
@@ -98,18 +104,21 @@ fn find_writable(layout: &mut Layout) {
     }
     let v2_alone = layout.v1.is_empty();
     if let Some(v2) = &mut layout.v2 {
-        v2.place.writable = may_make_directories(&v2.place.default_parent(v2_alone));
+        let parent = v2.place.default_parent(v2_alone);
+        v2.place.writable = may_make_directories(&parent) && may_move_processes(&parent);
     }
 }
 
 fn may_make_directories(directory: &Path) -> bool {
-    accessat(
-        CWD,
-        directory,
-        Access::WRITE_OK | Access::EXEC_OK,
-        AtFlags::EACCESS,
-    )
-    .is_ok()
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    accessat(CWD, directory, access, AtFlags::EACCESS).is_ok()
+}
+
+/// From the runtime's own cgroup to one in this directory, which is the closest above both (cgroups(7), "Delegation
+/// containment").
+fn may_move_processes(directory: &Path) -> bool {
+    let file = directory.join("cgroup.procs");
+    accessat(CWD, file, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
 }
 
 #[cfg(test)]

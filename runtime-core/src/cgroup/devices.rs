@@ -126,7 +126,17 @@ pub(super) fn compile(
     }
     let hierarchy = match plan.hierarchy("devices", POINTER) {
         Ok(hierarchy) => hierarchy,
-        Err(error) => return filter(plan, &rules).or(if asked { Err(error) } else { Ok(()) }),
+        Err(error) => {
+            let filtered = filter(plan, &rules);
+            if filtered.is_ok() || !asked {
+                return Ok(());
+            }
+            if plan.shared.is_empty() {
+                return Err(error);
+            }
+            plan.ignore(POINTER, "the container has no cgroup that could restrict devices: the caller may not make any");
+            return Ok(());
+        }
     };
     let (default, file) = match rules.allow {
         true => ("devices.allow", "devices.deny"),

@@ -66,7 +66,8 @@ pub(super) struct Place {
     pub(super) mount_point: PathBuf,
     /// The runtime's own cgroup, relative to the mount point.
     pub(super) own: PathBuf,
-    /// Whether cgroups can be made where those without a `cgroupsPath` go.
+    /// Whether cgroups are made where those without a `cgroupsPath` go: where the caller may not, and no one asked for any,
+    /// a container goes without.
     pub(super) writable: bool,
 }
 
@@ -75,7 +76,7 @@ pub(super) struct Place {
 pub struct Layout {
     pub(super) v1: Vec<V1Hierarchy>,
     pub(super) v2: Option<V2Hierarchy>,
-    /// The caller is not the host's root: where it may not make cgroups, and no one asked for any, it goes without.
+    /// The caller is not the host's root, and cannot restrict devices.
     pub(super) rootless: bool,
     /// Who makes the cgroups, when that is not the runtime itself.
     pub(super) systemd: Option<Systemd>,

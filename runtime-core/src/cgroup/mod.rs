@@ -11,6 +11,7 @@
 //! A process enters version 1 cgroups by its own writes to their `tasks` files ([`Cgroup::task_files`]), and version 2 at
 //! its birth ([`Cgroup::v2_directory`]): another process that moved it would wait for the kernel's global lock.
 
+mod below;
 mod bpf;
 mod cpuset;
 mod create;
@@ -43,6 +44,7 @@ mod write;
 
 use oci_spec::runtime::Spec;
 
+pub(crate) use below::{Below, CANNOT_ENTER};
 pub(crate) use entry::Entry;
 pub use error::CgroupError;
 pub use handle::Cgroup;

@@ -95,6 +95,9 @@ pub struct CgroupPlan {
     /// Controllers of hierarchies that the caller may not make cgroups in.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) unwritable: Vec<String>,
+    /// The runtime's own places in these hierarchies, where the container stays.
+    #[serde(skip)]
+    pub(super) shared: Vec<Directory>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) ignored: Vec<Ignored>,
     /// The host's uid of who owns the cgroup; nothing leaves it to the caller.
@@ -114,6 +117,7 @@ impl CgroupPlan {
             unit: None,
             directories: vec![],
             unwritable: vec![],
+            shared: vec![],
             ignored: vec![],
             owner: None,
             mode,
@@ -169,6 +173,7 @@ impl CgroupPlan {
             unit: None,
             directories: cgroup.directories.iter().map(planned).collect(),
             unwritable,
+            shared: vec![],
             ignored: vec![],
             owner: None,
             mode,
@@ -185,6 +190,12 @@ impl CgroupPlan {
     ) {
         if !requested.explicit && !place.writable {
             self.unwritable.extend_from_slice(controllers);
+            self.shared.push(Directory {
+                version,
+                controllers: controllers.to_vec(),
+                mount_point: place.mount_point.clone(),
+                path: place.mount_point.join(&place.own),
+            });
             return;
         }
         let directory = Directory {
@@ -223,7 +234,11 @@ impl CgroupPlan {
             .find(|planned| planned.controls(controller));
         found.ok_or_else(|| {
             let problem = match unwritable {
-                true => format!("the {name} controller's cgroups cannot be written by this user"),
+                // The phrase is runc's.
+                true => format!(
+                    "cannot set {name} limit: container could not join or create cgroup (the {name} controller's cgroups \
+                     cannot be written by this user)"
+                ),
                 false => format!("this host has no cgroup hierarchy with the {name} controller"),
             };
             CgroupError::refused(origin.to_owned(), problem)
@@ -268,6 +283,19 @@ impl CgroupPlan {
     /// The container's place in each hierarchy.
     pub fn directories(&self) -> impl Iterator<Item = &Directory> {
         self.directories.iter().map(|planned| &planned.directory)
+    }
+
+    /// Its place in every hierarchy of the host; where it has none of its own, the runtime's.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Directory> {
+        self.directories().chain(&self.shared)
+    }
+
+    /// The same, owned by the caller, who may give nothing away.
+    pub(crate) fn kept_by_caller(self) -> CgroupPlan {
+        CgroupPlan {
+            owner: None,
+            ..self
+        }
     }
 
     /// What the configuration says that has no effect, and why: JSON pointers with reasons.

@@ -4,13 +4,15 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
-use runtime_init::{BindInside, MountAttributes, Numbers, Step, Text, TextList};
+use runtime_init::{
+    BindInside, Expected, HostTree, MountAttributes, Numbers, Slot, Step, Text, TextList,
+};
 
 use super::options::{self, MS_REC};
 use super::parsed::Parsed;
 use super::{below_proc, data, id_map, root};
 use crate::error::{Error, Result};
-use crate::plan::{Attributes, Builder, Source, c_string, text_list};
+use crate::plan::{Attributes, Builder, Origin, Source, c_string, text_list};
 use crate::process;
 
 /// Binds what the source is.
@@ -64,7 +66,7 @@ pub(super) fn bind(
         keeps_locks: in_user_namespace,
         must_be_proc,
     };
-    let tree = plan.slot(pointer.to_owned(), source)?;
+    let tree = plan.tree(pointer.to_owned(), source)?;
     plan.step(
         pointer.to_owned(),
         &Step::MountTree {
@@ -110,11 +112,7 @@ fn bind_inside(
 ) {
     let attributes = inside.attributes;
     // What is cloned is the container's own mount already: there is no propagation of the host's to change.
-    let propagation: Vec<u8> = parsed
-        .propagation
-        .iter()
-        .flat_map(|flags| flags.to_ne_bytes())
-        .collect();
+    let propagation = numbers(&parsed.propagation);
     let step = Step::BindInside(BindInside {
         source: Text(&inside.source),
         target: Text(target),
@@ -125,6 +123,63 @@ fn bind_inside(
         mapped: inside.mapped,
     });
     plan.step(pointer.to_owned(), &step);
+}
+
+/// Has the init open what the slot is for, in the container's mount namespace.
+pub(crate) fn open_in_container(
+    plan: &mut Builder<'_>,
+    origin: Origin,
+    slot: Slot,
+    source: &Source,
+) -> Result<()> {
+    let null = &null_device();
+    let (source, expected) = match source {
+        Source::NullDevice => (null, Expected::NullDevice),
+        Source::Tree {
+            must_be_proc: true, ..
+        } => (source, Expected::Proc),
+        _ => (source, Expected::Anything),
+    };
+    let Source::Tree {
+        path,
+        recursive,
+        attributes,
+        propagation,
+        ..
+    } = source
+    else {
+        return Ok(());
+    };
+    let path = c_string(&origin.to_string(), path.as_os_str().as_encoded_bytes())?;
+    let propagation = numbers(propagation);
+    let step = Step::OpenTree(HostTree {
+        tree: slot,
+        source: Text(&path),
+        recursive: *recursive,
+        expected,
+        own: changes(attributes.set, attributes.clear),
+        all: changes(attributes.recursive_set, attributes.recursive_clear),
+        propagation: Numbers::new(&propagation),
+    });
+    plan.step(origin, &step);
+    Ok(())
+}
+
+/// The tree that [`Source::NullDevice`] is.
+fn null_device() -> Source {
+    Source::Tree {
+        path: "/dev/null".into(),
+        recursive: false,
+        attributes: Attributes::NULL_DEVICE,
+        propagation: vec![],
+        id_map: None,
+        keeps_locks: false,
+        must_be_proc: false,
+    }
+}
+
+fn numbers(flags: &[u32]) -> Vec<u8> {
+    flags.iter().flat_map(|flags| flags.to_ne_bytes()).collect()
 }
 
 fn changes(set: u64, clear: u64) -> MountAttributes {

@@ -28,7 +28,7 @@ pub(super) fn mount(
         .plan
         .cgroup
         .iter()
-        .flat_map(|cgroup| cgroup.directories())
+        .flat_map(|cgroup| cgroup.places())
         .cloned()
         .collect();
     let (v1, v2): (Vec<_>, Vec<_>) = directories
@@ -197,7 +197,7 @@ fn bind(
         keeps_locks: false,
         must_be_proc: false,
     };
-    let tree = plan.slot(pointer.to_owned(), source)?;
+    let tree = plan.tree(pointer.to_owned(), source)?;
     plan.step(
         pointer.to_owned(),
         &Step::MountTree {

@@ -1,6 +1,6 @@
 //! Steps about mounts in words.
 
-use runtime_init::{BindInside, DataMount, MountAttributes, NewMount, Step};
+use runtime_init::{BindInside, DataMount, HostTree, MountAttributes, NewMount, Numbers, Step};
 
 use super::options::{MS_REC, attribute_names, propagation_name};
 use crate::plan::{Attributes, list, text};
@@ -9,6 +9,7 @@ use crate::plan::{Attributes, list, text};
 pub(crate) fn describe(step: &Step<'_>) -> Option<String> {
     Some(match step {
         Step::BindInside(bind) => bind_inside(bind),
+        Step::OpenTree(host) => open_tree(host),
         Step::MountNew(new) => mount_new(new),
         Step::MountByData(new) => mount_by_data(new),
         Step::Reconfigure { target, options } => {
@@ -41,19 +42,36 @@ pub(crate) fn describe(step: &Step<'_>) -> Option<String> {
     })
 }
 
-fn bind_inside(bind: &BindInside<'_>) -> String {
+fn open_tree(host: &HostTree<'_>) -> String {
+    format!(
+        "open the host's {}{}{}",
+        text(&host.source),
+        if host.recursive { " recursively" } else { "" },
+        changes_of_tree(&host.own, &host.all, &host.propagation),
+    )
+}
+
+fn changes_of_tree(
+    own: &MountAttributes,
+    all: &MountAttributes,
+    propagation: &Numbers<'_>,
+) -> String {
     let attributes = Attributes {
-        set: bind.own.set,
-        clear: bind.own.clear,
-        recursive_set: bind.all.set,
-        recursive_clear: bind.all.clear,
+        set: own.set,
+        clear: own.clear,
+        recursive_set: all.set,
+        recursive_clear: all.clear,
     };
-    let propagation: Vec<u32> = bind.propagation.iter().collect();
+    let propagation: Vec<u32> = propagation.iter().collect();
+    changes(attributes, &propagation)
+}
+
+fn bind_inside(bind: &BindInside<'_>) -> String {
     format!(
         "bind {} of the root → {}{}{}",
         text(&bind.source),
         text(&bind.target),
-        changes(attributes, &propagation),
+        changes_of_tree(&bind.own, &bind.all, &bind.propagation),
         if bind.mapped { ", idmap" } else { "" }
     )
 }

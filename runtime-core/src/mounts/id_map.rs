@@ -69,6 +69,7 @@ pub(super) fn of(
             joined: false,
             users: id_mappings::ranges(&format!("{pointer}/uidMappings"), users)?,
             groups: id_mappings::ranges(&format!("{pointer}/gidMappings"), groups)?,
+            denies_setgroups: false,
         }),
         _ => {
             let problem =

@@ -16,6 +16,7 @@ use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 
+pub(crate) use self::bind::open_in_container;
 pub(crate) use self::describe::describe;
 pub(crate) use self::label::has_label;
 pub(crate) use self::new::remedy;

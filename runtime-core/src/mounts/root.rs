@@ -24,7 +24,7 @@ pub(crate) fn attach(plan: &mut Builder<'_>) -> Result<()> {
     let path = plan.options.bundle.join(root.path());
     if !Namespaces::of(plan)?.has(NEWNS) {
         check_on_host(plan)?;
-        return if needs_mounts(plan, root) {
+        return if needs_mounts(plan, root) || plan.options.notify_directory.is_some() {
             attach_on_host(plan, &path)
         } else {
             open(plan)
@@ -51,7 +51,7 @@ fn attach_tree(plan: &mut Builder<'_>, path: &Path, propagation: u32) -> Result<
         keeps_locks: false,
         must_be_proc: false,
     };
-    let tree = plan.slot(pointer("/root/path"), source)?;
+    let tree = plan.tree(pointer("/root/path"), source)?;
     let path = c_string("/root/path", path.as_os_str().as_encoded_bytes())?;
     plan.step(
         pointer("/root/path"),
@@ -195,7 +195,7 @@ fn configured<'a>(plan: &Builder<'a>) -> Option<&'a str> {
 
 /// A bound tree is what the container's own copy of the host's mounts would be, then what its options say. Under a
 /// shared root it stays a peer of the host's, so that `rshared` volumes work.
-pub(super) fn bind_propagation(plan: &Builder<'_>, asked: &[u32]) -> Result<Vec<u32>> {
+pub(crate) fn bind_propagation(plan: &Builder<'_>, asked: &[u32]) -> Result<Vec<u32>> {
     let shared = configured(plan).is_some_and(|name| name.ends_with("shared"));
     let mut propagation = if shared {
         vec![]

@@ -12,7 +12,7 @@ use super::{Origin, Plan, Source};
 use crate::builder::CgroupDriver;
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::HostFacts;
-use crate::mounts::id_map::IdMap;
+use crate::mounts::{self, id_map::IdMap};
 
 /// What the caller of `create` decides beside the configuration. By default the container is called `container`, and its
 /// bundle is the working directory.
@@ -24,6 +24,9 @@ pub struct Options {
     pub bundle: PathBuf,
     /// Who makes the cgroup.
     pub cgroup_driver: CgroupDriver,
+    /// Whether a container that asks for no cgroup goes without where the caller may not make any; nothing for what is usual:
+    /// yes, unless the caller is the host's root.
+    pub rootless_cgroups: Option<bool>,
     /// Move the root over `/` instead of pivoting into it.
     pub no_pivot: bool,
     /// Keep the caller's session keyring.
@@ -32,6 +35,9 @@ pub struct Options {
     pub start_at_once: bool,
     /// Environment variables of the runtime's own for the user's program, such as LISTEN_FDS.
     pub extra_environment: Vec<String>,
+    /// The directory on the host that is mounted at `/run/notify`, for the socket on which the program says that it is
+    /// ready (sd_notify(3)).
+    pub notify_directory: Option<PathBuf>,
     /// The home directory of the user in the image's passwd, for a configuration that sets no HOME.
     pub home: Option<String>,
 }
@@ -42,10 +48,12 @@ impl Default for Options {
             id: "container".to_owned(),
             bundle: PathBuf::new(),
             cgroup_driver: CgroupDriver::default(),
+            rootless_cgroups: None,
             no_pivot: false,
             no_new_keyring: false,
             start_at_once: false,
             extra_environment: Vec::new(),
+            notify_directory: None,
             home: None,
         }
     }
@@ -57,6 +65,8 @@ pub(crate) struct Builder<'a> {
     pub(crate) facts: &'a HostFacts,
     pub(crate) options: &'a Options,
     pub(crate) plan: Plan,
+    /// The null device behind which paths are masked, where it had to be opened before they are.
+    pub(crate) null_device: Option<Slot>,
     /// Mounts that become read-only once all is made in them, with what asked for them.
     pub(crate) read_only_later: Vec<(String, CString)>,
 }
@@ -68,6 +78,7 @@ impl<'a> Builder<'a> {
             facts,
             options,
             plan: Plan::empty(),
+            null_device: None,
             read_only_later: Vec::new(),
         }
     }
@@ -101,6 +112,25 @@ impl<'a> Builder<'a> {
         })?;
         self.plan.slots.push((origin.into(), source));
         Ok(Slot(number))
+    }
+
+    /// A slot for a tree of the host's mounts. A caller without privileges may not clone those: the init, which has a copy of
+    /// them in the container's mount namespace, does so in a step of its own.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::slot`].
+    pub(crate) fn tree(&mut self, origin: impl Into<Origin>, source: Source) -> Result<Slot> {
+        let origin = origin.into();
+        let opened_here = self
+            .facts
+            .is_unprivileged()
+            .then(|| (origin.clone(), source.clone()));
+        let slot = self.slot(origin, source)?;
+        if let Some((origin, source)) = opened_here {
+            mounts::open_in_container(self, origin, slot, &source)?;
+        }
+        Ok(slot)
     }
 }
 

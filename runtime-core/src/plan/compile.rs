@@ -10,8 +10,8 @@ use crate::facts::HostFacts;
 use crate::namespaces::NEWUSER;
 use crate::{
     annotations, apparmor, capabilities, console, devices, hooks, intel_rdt, io_priority,
-    memory_policy, mounts, namespaces, net_devices, paths, personality, process, rlimits,
-    scheduler, selinux, spec_version, sysctl, uts,
+    memory_policy, mounts, namespaces, net_devices, notify_socket, paths, personality, process,
+    rlimits, rootless, scheduler, selinux, spec_version, sysctl, uts,
 };
 
 /// Compiles a configuration for a host, with the defaults of [`Options`].
@@ -36,6 +36,8 @@ pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result
     let process = spec.process().as_ref();
     let mut builder = Builder::new(spec, facts, options);
     let plan = &mut builder;
+    rootless::check(plan)?;
+    process::set_oom_score_adj(plan, process);
 
     // Into the cgroup first, then into the namespaces: a cgroup namespace begins where its maker is.
     confinement::join_cgroup(plan)?;
@@ -45,8 +47,10 @@ pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result
     process::isolate(plan, process)?;
     namespaces::set_time_offsets(plan)?;
 
+    paths::open_null_device(plan)?;
     mounts::root::attach(plan)?;
     mounts::all(plan)?;
+    notify_socket::mount(plan)?;
     devices::all(plan)?;
     if let Some(process) = process {
         process::make_working_directory(plan, process)?;
@@ -84,6 +88,7 @@ pub(crate) fn tenant(
 ) -> Result<Plan> {
     let mut builder = Builder::new(spec, facts, options);
     let plan = &mut builder;
+    process::set_oom_score_adj(plan, Some(process));
     process::open_proc_of_tenant(plan, process)?;
     confinement::join_existing_cgroup(plan, cgroup)?;
     namespaces::enter_running(plan, namespaces)?;
@@ -131,11 +136,13 @@ fn run_user_process(
 ) -> Result<()> {
     process::arguments(plan, process)?;
     process::umask(plan, process)?;
-    scheduler::set(plan, process, in_user_namespace)?;
-    io_priority::set(plan, process, in_user_namespace)?;
+    // Of two without rights over the host the process itself may do more: it is the one that changes.
+    let by_the_caller = in_user_namespace && !plan.facts.is_unprivileged();
+    scheduler::set(plan, process, by_the_caller)?;
+    io_priority::set(plan, process, by_the_caller)?;
     memory_policy::set(plan)?;
     console::chown_stdio(plan, process);
-    rlimits::all(plan, process, in_user_namespace)?;
+    rlimits::all(plan, process, by_the_caller)?;
     capabilities::limit_bounding_set(plan, process)?;
     apparmor::set_on_exec(plan, process)?;
     selinux::set_on_exec(plan, process)?;

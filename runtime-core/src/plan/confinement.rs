@@ -12,6 +12,10 @@ use crate::seccomp;
 pub(super) fn join_cgroup(plan: &mut Builder<'_>) -> Result<()> {
     let cgroup = cgroup::compile(plan.spec, &plan.options.id, &plan.facts.cgroups)
         .map_err(|error| Error::config(error.pointer(), error.to_string()))?;
+    let cgroup = match plan.facts.is_unprivileged() {
+        true => cgroup.kept_by_caller(),
+        false => cgroup,
+    };
     let entry = match cgroup.unit() {
         Some(_) => Entry::Moved,
         None => Entry::Itself {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use runtime_init::Step;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{Origin, Plan, Source, describe};
@@ -19,12 +20,16 @@ impl fmt::Display for Plan {
         if let Some(intel_rdt) = &self.intel_rdt {
             line(f, &"/linux/intelRdt", format_args!("{intel_rdt}"))?;
         }
+        let here: Vec<usize> = self
+            .steps()
+            .filter_map(|(_, step)| opened_by(&step))
+            .collect();
         for (number, (origin, source)) in self.slots.iter().enumerate() {
-            line(
-                f,
-                origin,
-                format_args!("slot {number}: {}", describe_source(source)),
-            )?;
+            let what = match here.contains(&number) {
+                true => "for what the init opens".to_owned(),
+                false => describe_source(source),
+            };
+            line(f, origin, format_args!("slot {number}: {what}"))?;
         }
         writeln!(
             f,
@@ -73,6 +78,14 @@ impl fmt::Display for Plan {
             line(f, origin, format_args!("{}", describe(self, &step)))?;
         }
         Ok(())
+    }
+}
+
+/// The slot for which the init itself opens a tree in this step.
+fn opened_by(step: &Step<'_>) -> Option<usize> {
+    match step {
+        Step::OpenTree(host) => Some(usize::from(host.tree.0)),
+        _ => None,
     }
 }
 

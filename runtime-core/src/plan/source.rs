@@ -21,6 +21,15 @@ pub struct Attributes {
 }
 
 impl Attributes {
+    /// Of the null device that masks are made of: its inode is the host's, and nobody in the container may change its mode
+    /// or owner.
+    pub(crate) const NULL_DEVICE: Attributes = Attributes {
+        set: options::RDONLY | options::NOSUID | options::NOEXEC,
+        clear: 0,
+        recursive_set: 0,
+        recursive_clear: 0,
+    };
+
     /// Whether the mount's own access time is asked for.
     pub(crate) fn changes_access_time(&self) -> bool {
         self.set & options::NODIRATIME != 0 || self.clear & options::ATIME != 0

@@ -1,10 +1,13 @@
-//! Bind mounts whose source lies inside the root.
+//! Bind mounts whose source the init opens: one that lies inside the root, and any where the runtime has no rights over the
+//! host's mounts.
 
-use runtime_init::{BindInside, MountAttributes, Operation};
-use rustix::fd::{AsFd, BorrowedFd};
+use runtime_init::{BindInside, Expected, Fault, HostTree, MountAttributes, Numbers, Operation};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 
-use crate::control::Control;
+use crate::control::{Control, fault};
 use crate::{During, Outcome, mounts, root, sys};
 
 /// mount(2), MS_REC.
@@ -26,18 +29,55 @@ pub(crate) fn inside(
     if bind.mapped {
         control.have_ids_mapped(step, tree.as_fd())?;
     }
-    set_attributes(tree.as_fd(), bind)?;
+    set_attributes(tree.as_fd(), [bind.all, bind.own], &bind.propagation)?;
     mounts::mount_tree(root, tree.as_fd(), bind.target.0)
 }
 
+/// Clones what the mount namespace, a copy of the host's, has at a path.
+pub(crate) fn of_host(host: &HostTree<'_>) -> Result<OwnedFd, Fault> {
+    let location = OFlags::PATH | OFlags::CLOEXEC;
+    let source =
+        openat(CWD, host.source.0, location, Mode::empty()).during(Operation::OpenSource)?;
+    if !is_expected(source.as_fd(), host.expected)? {
+        return Err(fault(Operation::CheckSource, Errno::NODEV));
+    }
+    let flags = if host.recursive {
+        OpenTreeFlags::AT_RECURSIVE
+    } else {
+        OpenTreeFlags::empty()
+    };
+    let tree = mounts::clone_tree(source.as_fd(), flags)?;
+    set_attributes(tree.as_fd(), [host.all, host.own], &host.propagation)?;
+    Ok(tree)
+}
+
+fn is_expected(source: BorrowedFd<'_>, expected: Expected) -> Result<bool, Fault> {
+    match expected {
+        Expected::Anything => Ok(true),
+        Expected::Proc => mounts::is_proc(source),
+        Expected::NullDevice => {
+            let status = fstat(source).during(Operation::CheckSource)?;
+            let device = rustix::fs::makedev(1, 3);
+            Ok(
+                FileType::from_raw_mode(status.st_mode).is_char_device()
+                    && status.st_rdev == device,
+            )
+        }
+    }
+}
+
 /// First what is for all of the tree, then what is for its top alone, as for the trees that the runtime opens.
-fn set_attributes(tree: BorrowedFd<'_>, bind: &BindInside<'_>) -> Outcome {
-    for (attributes, recursive) in [(bind.all, true), (bind.own, false)] {
+fn set_attributes(
+    tree: BorrowedFd<'_>,
+    [all, own]: [MountAttributes; 2],
+    propagation: &Numbers<'_>,
+) -> Outcome {
+    for (attributes, recursive) in [(all, true), (own, false)] {
         if attributes != MountAttributes::default() {
             sys::mount_setattr(tree, &attributes, recursive).during(Operation::SetAttributes)?;
         }
     }
-    for flags in bind.propagation.iter() {
+    for flags in propagation.iter() {
         let propagation = MountAttributes {
             propagation: flags & !MS_REC,
             ..MountAttributes::default()

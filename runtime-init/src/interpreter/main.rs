@@ -16,7 +16,7 @@ mod process;
 mod root;
 mod sys;
 
-use runtime_init::{Fault, Header, Operation, SECCOMP_NEW_LISTENER, Slot, Step};
+use runtime_init::{Fault, Header, HostTree, Operation, SECCOMP_NEW_LISTENER, Slot, Step};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
@@ -117,6 +117,7 @@ impl Interpreter {
             Step::OpenProc => self.open_proc(),
             Step::WriteProc { path, value } => self.write_proc(path.0, value.0),
             Step::SetRootPropagation { flags } => mounts::set_root_propagation(flags),
+            Step::OpenTree(host) => self.open_tree(&host),
             Step::AttachRoot { tree, path } => self.attach_root(tree, path.0),
             Step::OpenRoot { path } => self.use_root(path.0),
             Step::UseCurrentRoot => self.use_root(c"/"),
@@ -196,6 +197,15 @@ impl Interpreter {
             self.trees = number.wrapping_add(count);
         }
         Ok(self.slot(slot))
+    }
+
+    /// Opens a tree of the host's here, and keeps it as the slot.
+    fn open_tree(&mut self, host: &HostTree<'_>) -> Outcome {
+        let number = self.start.slot(host.tree);
+        let tree = bind::of_host(host)?;
+        sys::replace(number, &tree).during(Operation::Open)?;
+        self.trees = self.trees.max(number.wrapping_add(1));
+        Ok(())
     }
 
     fn root(&self) -> Result<BorrowedFd<'_>, Fault> {

@@ -56,7 +56,7 @@ pub(crate) fn open_target(root: BorrowedFd<'_>, path: &CStr, kind: Kind) -> Resu
     Ok(target)
 }
 
-fn is_proc(file: BorrowedFd<'_>) -> Result<bool, Fault> {
+pub(crate) fn is_proc(file: BorrowedFd<'_>) -> Result<bool, Fault> {
     let found = rustix::fs::fstatfs(file).during(Operation::CheckTarget)?;
     Ok(found.f_type as u64 == PROC_SUPER_MAGIC)
 }

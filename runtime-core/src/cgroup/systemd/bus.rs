@@ -211,9 +211,9 @@ impl Bus {
         self.call("SetUnitProperties", &body).await.map(drop)
     }
 
-    /// Moves a process into a unit's cgroup.
-    pub(super) async fn attach(&self, name: &str, pid: u32) -> Result<()> {
-        let body = (name, "/", vec![pid]);
+    /// Moves a process into a unit's cgroup, or into one below it, whose path begins with a slash.
+    pub(super) async fn attach(&self, name: &str, below: &str, pid: u32) -> Result<()> {
+        let body = (name, below, vec![pid]);
         self.call("AttachProcessesToUnit", &body).await.map(drop)
     }
 

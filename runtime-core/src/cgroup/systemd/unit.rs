@@ -1,6 +1,7 @@
 //! A container's unit: planned, and there.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -145,15 +146,16 @@ impl Unit {
         })
     }
 
-    /// Moves a process into its cgroup: systemd may do so where the process's user may not.
+    /// Moves a process into its cgroup, or into one at this path below: systemd may do so where the process's user may not.
     ///
     /// # Errors
     ///
     /// When systemd cannot be reached, or refuses.
-    pub(crate) fn attach(&self, pid: i32) -> Result<(), CgroupError> {
+    pub(crate) fn attach(&self, below: &Path, pid: i32) -> Result<(), CgroupError> {
         let pid = u32::try_from(pid).unwrap_or_default();
+        let below = format!("/{}", below.display());
         self.with("move a process into", async |bus| {
-            bus.attach(&self.name, pid).await
+            bus.attach(&self.name, &below, pid).await
         })
     }
 

@@ -166,7 +166,8 @@ fn a_rootless_container_that_asks_for_nothing_goes_without_cgroups_it_cannot_mak
     assert_eq!(error.pointer(), "/linux/resources/pids/limit");
     assert_eq!(
         error.to_string(),
-        "the pids controller's cgroups cannot be written by this user"
+        "cannot set pids limit: container could not join or create cgroup (the pids controller's cgroups cannot be written \
+         by this user)"
     );
     let asked = compile(&spec(json!({"cgroupsPath": "/pods/web"})), "web", &layout).unwrap();
     assert_eq!(

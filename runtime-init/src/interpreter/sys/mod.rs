@@ -432,7 +432,7 @@ pub(crate) fn receive_descriptors(socket: BorrowedFd<'_>, first: u32) -> Result<
 }
 
 /// Makes the number of an inherited descriptor that of another one.
-fn replace(number: u32, descriptor: &OwnedFd) -> Result<(), Errno> {
+pub(crate) fn replace(number: u32, descriptor: &OwnedFd) -> Result<(), Errno> {
     // SAFETY: `inherited` says who closes the number, and that is not the guard, which is never dropped.
     let mut place =
         ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd((number & 0x7fff_ffff) as i32) });
