@@ -18,9 +18,11 @@ MANUAL := $(TARGET)/manual
 DATE := $(shell date --utc $(if $(SOURCE_DATE_EPOCH),--date @$(SOURCE_DATE_EPOCH)) +%F)
 
 TOOLS := gcc libc6-dev
-TEST_PACKAGES := $(TOOLS) busybox-static fish groff-base iproute2 libseccomp-dev man-db mandoc pkg-config procps python3 runc uidmap zsh
+TEST_PACKAGES := $(TOOLS) busybox-static fish groff-base iproute2 libseccomp-dev man-db mandoc pkg-config procps python3 runc \
+	uidmap zsh
 
-.PHONY: build manual demo test check unit engines engines-all runtime-tools vm vm-quick install uninstall install-check bench clean
+.PHONY: build manual demo test check unit engines engines-all runtime-tools vm vm-quick install uninstall install-check bench \
+	clean
 
 build:
 	.ci/install $(TOOLS)

@@ -87,12 +87,12 @@ fn a_users_state_is_in_a_directory_of_his_own() {
         bundle.to_str().unwrap(),
         &user.container.id,
     ];
-    let runtime = user.program();
+    let program = user.program();
     let directory = user.container.path().join("runtime-directory");
     fs::create_dir(&directory).unwrap();
     user.own(&directory);
     let mut with = user.command(&[&format!("XDG_RUNTIME_DIR={}", directory.display())]);
-    let _ = run(with.arg(&runtime).args(arguments)).ok();
+    let _ = run(with.arg(&program).args(arguments)).ok();
     let found: Vec<_> = fs::read_dir(&directory).unwrap().flatten().collect();
     let [root] = found.as_slice() else {
         panic!("{found:?}")
@@ -107,7 +107,7 @@ fn a_users_state_is_in_a_directory_of_his_own() {
         return;
     }
     let mut without = user.command(&[]);
-    let refused = run(without.arg(&runtime).args(arguments));
+    let refused = run(without.arg(&program).args(arguments));
     let _ = refused.refused(&["XDG_RUNTIME_DIR is not set"]);
 }
 

@@ -79,7 +79,7 @@ pub(crate) fn mount(plan: &mut Builder<'_>) -> Result<()> {
         must_be_proc: false,
     };
     let origin = || Origin::Default("notify socket");
-    let tree = plan.slot(origin(), source)?;
+    let tree = plan.tree(origin(), source)?;
     let target = Text(c"/run/notify");
     plan.step(origin(), &Step::MountTree { tree, target });
     Ok(())
