@@ -10,6 +10,7 @@ use crate::commands;
 use crate::failure::{Failure, Result};
 use crate::help;
 use crate::log::LogFormat;
+use crate::single_dash::with_two_dashes;
 use crate::state_root;
 
 const VERSION: &str = concat!(
@@ -174,7 +175,9 @@ pub(crate) struct UsageError {
 
 /// Reads the arguments; the first is the program's name.
 pub(crate) fn parse(arguments: Vec<OsString>) -> std::result::Result<Request, Box<UsageError>> {
-    let parsed = definition().try_get_matches_from(&arguments);
+    let definition = definition();
+    let arguments = with_two_dashes(&definition, arguments);
+    let parsed = definition.try_get_matches_from(&arguments);
     let request = parsed.and_then(|matches| match help::asked(&matches) {
         Some(topic) => Ok(Request::Text(help::text_on(topic, &arguments)?)),
         None => Ok(Request::Command(Box::new(Cli::from_arg_matches(&matches)?))),

@@ -17,6 +17,7 @@ mod log;
 mod notify;
 mod relay;
 mod signals;
+mod single_dash;
 mod size;
 mod state_root;
 mod sys;
