@@ -10,8 +10,7 @@ use crate::commands;
 use crate::failure::{Failure, Result};
 use crate::help;
 use crate::log::LogFormat;
-use crate::single_dash::with_two_dashes;
-use crate::state_root;
+use crate::{spelling, state_root};
 
 const VERSION: &str = concat!(
     "version ",
@@ -176,7 +175,7 @@ pub(crate) struct UsageError {
 /// Reads the arguments; the first is the program's name.
 pub(crate) fn parse(arguments: Vec<OsString>) -> std::result::Result<Request, Box<UsageError>> {
     let definition = definition();
-    let arguments = with_two_dashes(&definition, arguments);
+    let arguments = spelling::in_claps(&arguments, &definition);
     let parsed = definition.try_get_matches_from(&arguments);
     let request = parsed.and_then(|matches| match help::asked(&matches) {
         Some(topic) => Ok(Request::Text(help::text_on(topic, &arguments)?)),
@@ -205,6 +204,10 @@ fn read_like_runc(command: clap::Command) -> clap::Command {
         .args_override_self(true)
         .mut_args(|arg| match arg.get_action() {
             ArgAction::SetTrue => with_optional_boolean(arg),
+            // The argument behind an option is its value, whatever it looks like.
+            action if action.takes_values() && !arg.is_positional() => {
+                arg.allow_hyphen_values(true)
+            }
             _ => arg,
         })
         .mut_subcommands(read_like_runc)
@@ -258,7 +261,22 @@ fn describe(error: &clap::Error) -> Failure {
     let text = error.to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();
     let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
-    Failure::new(line.strip_prefix("error: ").unwrap_or(&line))
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    // Phrases of runc and of urfave/cli, for callers that look for them.
+    Failure::new(match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(option)))
+            if option.starts_with('-') =>
+        {
+            let name = option.trim_start_matches('-');
+            format!("flag provided but not defined: -{name}")
+        }
+        (ErrorKind::InvalidValue, Some(ContextValue::String(option)))
+            if option.starts_with("--format ") =>
+        {
+            format!("invalid format option: {line}")
+        }
+        _ => line.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -394,7 +412,7 @@ mod tests {
     fn an_unknown_option_before_the_container_is_refused() {
         let error = failure("bareboat --log /tmp/l --log-format json exec --bogus web ls");
         assert!(
-            error.failure.to_string().contains("--bogus"),
+            error.failure.to_string() == "flag provided but not defined: -bogus",
             "{}",
             error.failure
         );

@@ -6,7 +6,7 @@ use oci_spec::runtime::Process;
 use runtime_init::{Numbers, Step, Text, TextList};
 
 use crate::annotations;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::namespaces::{NEWTIME, NEWUSER, Namespaces};
 use crate::plan::{Builder, Origin, Source, c_string, pointer, text_list};
 use crate::{apparmor, exec_cpu_affinity, notify_socket, rootless, selinux};
@@ -154,7 +154,7 @@ fn working_directory(process: &Process) -> Result<CString> {
     if !path.is_absolute() {
         return Err(Error::config(
             "/process/cwd",
-            format!("{:?} is not an absolute path", path.display()),
+            format!("Cwd must be an absolute path: {:?}", path.display()),
         ));
     }
     c_string("/process/cwd", path.as_os_str().as_encoded_bytes())
@@ -163,8 +163,17 @@ fn working_directory(process: &Process) -> Result<CString> {
 /// The user's arguments and environment, with which the init itself is started.
 pub(crate) fn arguments(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     let arguments = process.args().as_deref().unwrap_or_default();
-    if arguments.first().is_none_or(String::is_empty) {
-        return Err(Error::config("/process/args", "there is no program to run"));
+    match arguments.first() {
+        None => {
+            let problem = "args must not be empty: there is no program to run";
+            return Err(Error::config("/process/args", problem));
+        }
+        // No directory of PATH has it; said as of any other that is not there, for who looks for that.
+        Some(name) if name.is_empty() => {
+            let problem = r#"exec: "": executable file not found in $PATH"#;
+            return Err(Error::new(ErrorKind::Program, problem).at("/process/args/0"));
+        }
+        Some(_) => {}
     }
     let listed = arguments
         .iter()
@@ -199,6 +208,12 @@ pub(crate) fn environment(given: &[String], list: &str, extra: &[String]) -> Res
                 format!("{variable:?} is not NAME=value"),
             ));
         };
+        if name.is_empty() {
+            return Err(Error::config(
+                pointer(),
+                format!("{variable:?}: name cannot be empty"),
+            ));
+        }
         let same_name = |earlier: &CString| {
             let rest = earlier.as_bytes().strip_prefix(name.as_bytes());
             rest.is_some_and(|rest| rest.starts_with(b"="))

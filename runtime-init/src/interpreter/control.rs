@@ -115,9 +115,16 @@ impl AsFd for Control {
     }
 }
 
-/// Waits for a `start`; one that goes away before it has said so does not count.
+/// Waits for a `start`; one that goes away before it has said so does not count. A container that is asked to end before
+/// it was started ends.
 pub(crate) fn await_start(listener: BorrowedFd<'_>) -> Result<Control, Fault> {
+    let requests = sys::EndRequests::new();
     loop {
+        if let Some(requests) = &requests {
+            requests
+                .or_connection(listener)
+                .during(Operation::Control)?;
+        }
         let connection = match rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
             Err(Errno::INTR | Errno::CONNABORTED) => continue,
             answer => answer.during(Operation::Control)?,
