@@ -90,7 +90,8 @@ def limits(lab):
     _start(lab, "ctr-limits", options=options)
     script = "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us cpu/cpu.shares 2>/dev/null"
     script += " || { cat memory.max; cut -d' ' -f1 cpu.max; echo 512; }"
-    seen = _shell(lab, "ctr-limited", script, *options, "--mount", "type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro")
+    mount = ["--mount", "type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro"]
+    seen = _shell(lab, "ctr-limited", script, *options, *mount)
     same(seen.split(), [str(64 << 20), "50000", "512"], "the limits")
     metrics = _ctr(lab, "tasks", "metrics", "ctr-limits").succeeds()
     until(lambda: "memory" in _ctr(lab, "tasks", "metrics", "ctr-limits").out, "there are metrics of memory")

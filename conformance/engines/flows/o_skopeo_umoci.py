@@ -1,4 +1,4 @@
-"""An image's way to a container without an engine: skopeo copies it, umoci makes a bundle of it, the runtime runs it."""
+"""An image's way to a container without an engine: skopeo copies it, umoci unpacks it, the runtime runs the bundle."""
 
 import json
 
