@@ -95,7 +95,10 @@ def stats(podman, _lab):
 @on_podman
 def pause(podman, _lab):
     container = podman.start("sh", "-c", "while :; do echo turn; sleep 0.02; done")
-    turns = lambda: len(podman("logs", container).succeeds())  # noqa: E731
+
+    def turns():
+        return len(podman("logs", container).succeeds())
+
     until(lambda: turns() > 0, "it prints")
     podman("pause", container).succeeds()
     same(podman.inspect(container, "State.Status"), "paused", "the state")

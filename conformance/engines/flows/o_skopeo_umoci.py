@@ -50,7 +50,10 @@ def steps(lab):
     script = f'exec "$@" </dev/null >{log} 2>&1'
     create = [lab.runtime, "--root", lab.work / "umoci-state", "create", "--bundle", bundle, "umoci-steps"]
     call(["sh", "-c", script, "sh", *create]).succeeds()
-    state = lambda: json.loads(_runtime(lab, "state", "umoci-steps").succeeds())  # noqa: E731
+
+    def state():
+        return json.loads(_runtime(lab, "state", "umoci-steps").succeeds())
+
     same((state()["status"], state()["bundle"]), ("created", str(bundle)), "state and bundle")
     _runtime(lab, "start", "umoci-steps").succeeds()
     same(state()["status"], "running", "the state")
