@@ -312,13 +312,20 @@ fn start_error(plan: &Plan, in_cgroup: bool, cause: io::Error) -> Error {
     {
         return Error::io(ErrorKind::Setup, CANNOT_ENTER, cause);
     }
-    let attempt = match plan.clone_flags {
+    let mut attempt = match plan.clone_flags {
         0 => "start the init".to_owned(),
         flags => format!(
             "start the init in new namespaces ({})",
             namespaces::names(flags)
         ),
     };
+    let makes_user = plan.clone_flags & namespaces::NEWUSER != 0;
+    if makes_user && matches!(cause.raw_os_error(), Some(libc::EPERM | libc::ENOSPC)) {
+        attempt.push_str(
+            " (may the caller make user namespaces? see user.max_user_namespaces and, on some distributions, \
+             kernel.unprivileged_userns_clone)",
+        );
+    }
     Error::io(ErrorKind::Setup, attempt, cause).at("/linux/namespaces")
 }
 
