@@ -265,7 +265,8 @@ pub(crate) fn user(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
         check_id(&format!("/process/user/additionalGids/{number}"), *gid)?;
     }
     let groups: Vec<u8> = groups.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
-    let denied = plan.facts.is_unprivileged() && groups.is_empty();
+    let may_be_denied = plan.facts.is_unprivileged() || plan.facts.denies_setgroups;
+    let denied = may_be_denied && groups.is_empty();
     let kept = annotations::is_set(plan.spec, annotations::KEEP_ORIGINAL_GROUPS);
     if !groups.is_empty() && !kept {
         rootless::check_groups(plan)?;
