@@ -1,8 +1,10 @@
 //! The command line: its definitions, and how runc's way of reading one differs from clap's.
 
+use std::any::TypeId;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -51,12 +53,12 @@ pub(crate) struct Globals {
     /// File to append the log to [default: stderr]
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) log: Option<PathBuf>,
-    /// Form of the log's lines
+    /// Form of the log's lines: text or json
     #[arg(
         long,
         value_name = "FORMAT",
-        value_enum,
         default_value = "text",
+        value_parser = LogFormat::parse,
         global = true
     )]
     pub(crate) log_format: LogFormat,
@@ -202,15 +204,22 @@ pub(crate) fn definition() -> clap::Command {
 fn read_like_runc(command: clap::Command) -> clap::Command {
     command
         .args_override_self(true)
-        .mut_args(|arg| match arg.get_action() {
-            ArgAction::SetTrue => with_optional_boolean(arg),
-            // The argument behind an option is its value, whatever it looks like.
-            action if action.takes_values() && !arg.is_positional() => {
-                arg.allow_hyphen_values(true)
-            }
-            _ => arg,
-        })
+        .mut_args(read_argument_like_runc)
         .mut_subcommands(read_like_runc)
+}
+
+fn read_argument_like_runc(arg: Arg) -> Arg {
+    let arg = match arg.get_action() {
+        ArgAction::SetTrue => with_optional_boolean(arg),
+        // The argument behind an option is its value, whatever it looks like.
+        action if action.takes_values() && !arg.is_positional() => arg.allow_hyphen_values(true),
+        _ => arg,
+    };
+    if arg.get_value_parser().type_id() == TypeId::of::<PathBuf>() {
+        // Each command takes an empty path for none, and clap's own parser would not.
+        return arg.value_parser(OsStringValueParser::new().map(PathBuf::from));
+    }
+    arg
 }
 
 fn with_optional_boolean(arg: Arg) -> Arg {
@@ -257,6 +266,12 @@ fn describe(error: &clap::Error) -> Failure {
     {
         // The code of urfave/cli, which tells callers that probe for a command.
         return Failure::new(format!("No help topic for '{name}'")).with_code(3);
+    }
+    if let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg)
+        && option.starts_with("--log-format")
+        && let Some(cause) = std::error::Error::source(error)
+    {
+        return Failure::new(cause.to_string());
     }
     let text = error.to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();
@@ -421,6 +436,27 @@ mod tests {
             (error.log.as_deref(), error.log_format),
             (Some("/tmp/l".as_ref()), LogFormat::Json)
         );
+    }
+
+    #[test]
+    fn an_empty_path_is_none_and_an_empty_format_is_text() {
+        let cli = command("bareboat --log= --log-format= create --pid-file= --console-socket= web");
+        assert_eq!(cli.globals.log_format, LogFormat::Text);
+        let Command::Create(create) = cli.command else {
+            panic!()
+        };
+        assert_eq!(create.launch.pid_file.as_deref(), Some("".as_ref()));
+    }
+
+    #[test]
+    fn a_form_of_the_log_that_is_none_is_refused_as_runc_does() {
+        for arguments in ["--log-format xml list", "--log-format=xml list"] {
+            let error = failure(&format!("bareboat {arguments}")).failure;
+            assert_eq!(
+                (error.to_string().as_str(), error.code()),
+                ("invalid log-format: xml", 1)
+            );
+        }
     }
 
     #[test]
