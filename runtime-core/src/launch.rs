@@ -326,7 +326,7 @@ fn start_error(plan: &Plan, in_cgroup: bool, cause: io::Error) -> Error {
 }
 
 /// What clone(2) means by an errno that says something else.
-fn start_remedy(clone_flags: u64, errno: Option<i32>) -> Option<&'static str> {
+fn start_remedy(clone_flags: u32, errno: Option<i32>) -> Option<&'static str> {
     match errno? {
         libc::EPERM if clone_flags & namespaces::NEWUSER != 0 => Some(
             "may the caller make user namespaces? see, on some distributions, the sysctl kernel.unprivileged_userns_clone",
