@@ -1,6 +1,8 @@
 //! The command line as runc reads it: spellings of options, exit codes, and the phrases of refusals.
 #![allow(clippy::unwrap_used)]
 
+use std::process::Command;
+
 use conformance::process::run;
 use conformance::runtime::runtime;
 use conformance::{Config, Container};
@@ -141,4 +143,32 @@ fn a_form_that_there_is_not_is_refused_by_list_and_ps() {
     let phrase = ["invalid format option"];
     let _ = run(&mut container.subcommand(["list", "--format", "xml"])).refused(&phrase);
     let _ = container.call(&["ps", "--format=xml"]).refused(&phrase);
+}
+
+#[test]
+fn help_is_standard_output_and_a_success_under_the_name_that_the_program_is_called_by() {
+    if is_another() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let link = directory.path().join("runc");
+    std::os::unix::fs::symlink(&runtime().path, &link).unwrap();
+    for (arguments, name) in [
+        (&[][..], "runc - "),
+        (&["-h"], "runc - "),
+        (&["help"], "runc - "),
+        (&["exec", "--help"], "runc exec - "),
+        (&["help", "exec"], "runc exec - "),
+        (&["h", "exec"], "runc exec - "),
+    ] {
+        let finished = run(Command::new(&link).args(arguments)).ok();
+        let opening = format!("NAME:\n   {name}");
+        assert!(finished.stdout.starts_with(&opening), "{finished:?}");
+        assert_eq!(finished.stderr, "", "{arguments:?}");
+    }
+    let version = run(Command::new(&link).arg("--version")).ok().stdout;
+    assert!(
+        version.starts_with(&format!("{} version ", runtime().name)),
+        "{version}"
+    );
 }

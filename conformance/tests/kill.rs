@@ -176,8 +176,11 @@ fn a_container_that_waits_for_its_start_ends_when_it_is_asked_to() {
             }
         });
         let _ = container.create().ok();
-        let _ = container.kill("USR1");
-        assert_eq!(container.status(), "created");
+        if !share {
+            // The first process of a PID namespace, which has no handler for it.
+            let _ = container.kill("USR1").ok();
+            assert_eq!(container.status(), "created");
+        }
         let _ = container.kill(signal).ok();
         container.wait_for("stopped");
         let _ = container.start().refused(&["stopped"]);

@@ -1,5 +1,11 @@
 //! The log: `--log`, `--log-format`, `--debug`, as callers of runc know it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in helpers of tests, too, a panic is a failure"
+)]
+
 use conformance::Container;
 use conformance::process::{Finished, run};
 use conformance::runtime::runtime;

@@ -1,4 +1,5 @@
 //! Containers of a user who is not root, outside of any user namespace: `runc spec --rootless` and what follows.
+#![allow(clippy::unwrap_used)]
 
 #[path = "rootless/user.rs"]
 mod user;
@@ -6,10 +7,10 @@ mod user;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use conformance::cgroup;
 use conformance::driver::is_systemd_and;
 use conformance::process::{run, until};
 use conformance::runtime::runtime;
+use conformance::{Config, cgroup};
 use serde_json::{Value, json};
 
 use user::{GID, UID, User};
@@ -111,20 +112,23 @@ fn a_users_state_is_in_a_directory_of_his_own() {
     let _ = refused.refused(&["XDG_RUNTIME_DIR is not set"]);
 }
 
+/// The phrase, options before `run`, and what the configuration asks for.
+type Refused<'a> = (&'a str, &'a [&'a str], &'a dyn Fn(&mut Config));
+
 #[test]
 fn what_a_user_cannot_have_is_refused_and_leaves_nothing() {
     if is_systemd_and("a user's systemd is another case") {
         return;
     }
     let Some(user) = User::new() else { return };
-    let no_user_namespace = |config: &mut conformance::Config| {
+    let no_user_namespace = |config: &mut Config| {
         let namespaces = config.0["linux"]["namespaces"].as_array_mut().unwrap();
         namespaces.retain(|namespace| namespace["type"] != "user");
         config
             .remove("/linux/uidMappings")
             .remove("/linux/gidMappings");
     };
-    let cases: [(&str, &[&str], &dyn Fn(&mut conformance::Config)); 7] = [
+    let cases: [Refused<'_>; 7] = [
         (
             "rootless container requires user namespaces",
             &[],
@@ -352,7 +356,8 @@ fn a_user_has_limits_in_a_cgroup_that_is_his() {
         }
         config.args(&["sleep", "1000"]);
     });
-    let id = user.container.id.as_str();
+    let id = user.container.id.clone();
+    let id = id.as_str();
     let _ = user.run(&["--detach"]).ok();
     let inner = format!("{delegated}/inner");
     if delegated_controller("pids") {
@@ -362,6 +367,9 @@ fn a_user_has_limits_in_a_cgroup_that_is_his() {
     let pids = user.call(&["ps", "--format", "json", id]).ok().stdout;
     let pids: Vec<i64> = serde_json::from_str(&pids).unwrap();
     assert_eq!(pids.len(), 2);
+    // From where he may not move a process into his own cgroup of version 2, it is not moved.
+    user.leave_cgroup();
+    let _ = user.call(&["exec", id, "true"]).ok();
     let _ = user.call(&["pause", id]).ok();
     let _ = user.call(&["resume", id]).ok();
     let _ = user.call(&["delete", "--force", id]).ok();

@@ -1,5 +1,11 @@
 //! `run`, `list`, IDs, pid files, and commands at the same time.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in helpers of tests, too, a panic is a failure"
+)]
+
 use std::fs::File;
 
 use conformance::process::{Running, run, spawn, until};

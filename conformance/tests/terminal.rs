@@ -1,5 +1,11 @@
 //! Terminals: config.md, "Process" (`terminal`, `consoleSize`), and runc's ways of handing them over.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in helpers of tests, too, a panic is a failure"
+)]
+
 use std::fs::File;
 use std::io::Read;
 use std::process::{Command, Stdio};

@@ -166,9 +166,10 @@ impl<'a> Creation<'a> {
         }
         let spec = self.builder.bundle.spec();
         if plan.directories().next().is_none() && !crate::namespaces::makes_pid_namespace(spec) {
+            // The phrase is runc's.
             tracing::warn!(
-                "a container with no cgroup and no pid namespace of its own: its processes cannot be told from others, and may \
-                 outlive it"
+                "the container has no cgroup and no pid namespace of its own. Such configuration is strongly discouraged (as it \
+                 is impossible to properly kill all container's processes)"
             );
         }
         // systemd makes it around the init, which is not there yet.

@@ -17,7 +17,7 @@ use crate::cgroup::CANNOT_ENTER;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::mounts::id_map::UserNamespaces;
 use crate::plan::{self, Plan};
-use crate::{memfd, mounts, namespaces, scheduler, seccomp, sources, stations, sys};
+use crate::{memfd, mounts, namespaces, process, scheduler, seccomp, sources, stations, sys};
 
 /// What is said of an init that neither came to its program nor gave a reason.
 pub(crate) const ENDED_SILENTLY: &str = "the init ended without a word";
@@ -312,14 +312,32 @@ fn start_error(plan: &Plan, in_cgroup: bool, cause: io::Error) -> Error {
     {
         return Error::io(ErrorKind::Setup, CANNOT_ENTER, cause);
     }
-    let attempt = match plan.clone_flags {
+    let mut attempt = match plan.clone_flags {
         0 => "start the init".to_owned(),
         flags => format!(
             "start the init in new namespaces ({})",
             namespaces::names(flags)
         ),
     };
+    if let Some(remedy) = start_remedy(cause.raw_os_error()) {
+        attempt = format!("{attempt} ({remedy})");
+    }
     Error::io(ErrorKind::Setup, attempt, cause).at("/linux/namespaces")
+}
+
+/// What clone(2) means by an errno that says something else.
+fn start_remedy(errno: Option<i32>) -> Option<&'static str> {
+    match errno? {
+        libc::ENOSPC => Some(
+            "this user has as many namespaces of a kind as the sysctls user.max_*_namespaces let one have, or they are \
+             nested too deep",
+        ),
+        libc::EAGAIN => Some(
+            "there are as many processes as RLIMIT_NPROC, the sysctls kernel.pid_max and kernel.threads-max, or pids.max \
+             of a cgroup allow",
+        ),
+        _ => None,
+    }
 }
 
 /// The error of a step that failed in the init: what it was to do, who asked for it, and the kernel's answer.
@@ -353,7 +371,8 @@ pub(crate) fn step_error(plan: &Plan, report: Report) -> Error {
     {
         attempt = format!("{attempt} ({hint})");
     }
-    if let Some(remedy) = mounts::remedy(&step, report.value) {
+    let remedy = mounts::remedy(&step, report.value);
+    if let Some(remedy) = remedy.or_else(|| process::remedy(&step, report.value)) {
         attempt = format!("{attempt} ({remedy})");
     }
     Error::io(ErrorKind::Setup, attempt, cause).at(origin.to_string())

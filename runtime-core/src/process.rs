@@ -79,6 +79,18 @@ fn new_keyring(plan: &mut Builder<'_>, process: Option<&Process>, permissions: u
     })
 }
 
+/// Why the kernel made no keyring, where its errno says too little.
+pub(crate) fn remedy(step: &Step<'_>, errno: i32) -> Option<&'static str> {
+    match (step, errno) {
+        // keyrings(7). Containers whose user namespaces have the same ids share the quota of whoever is root in them.
+        (Step::NewKeyring { .. }, libc::EDQUOT) => Some(
+            "its user has as many keys as the sysctls kernel.keys.maxkeys and kernel.keys.maxbytes let one have: raise \
+             them, or leave the keyring out with --no-new-keyring",
+        ),
+        _ => None,
+    }
+}
+
 fn label_needs_proc(plan: &Builder<'_>, process: Option<&Process>) -> Result<bool> {
     let Some(process) = process else {
         return Ok(false);
@@ -353,5 +365,17 @@ mod tests {
         let error =
             environment(&["A=1".to_owned(), "B".to_owned()], "/process/env", &[]).unwrap_err();
         assert_eq!(error.origin(), Some("/process/env/1"));
+    }
+
+    #[test]
+    fn a_keyring_that_is_one_too_many_is_told_with_the_limit() {
+        let name = c"_ses.web";
+        let step = Step::NewKeyring {
+            name: Text(name),
+            permissions: 0,
+        };
+        let told = remedy(&step, libc::EDQUOT).unwrap_or_default();
+        assert!(told.contains("kernel.keys.maxkeys"), "{told}");
+        assert_eq!(remedy(&step, libc::ENOMEM), None);
     }
 }

@@ -47,6 +47,12 @@ impl Place<'_> {
                     .host(|| format!("open the init's cgroup {}", place.display()))?;
                 start(Some(place.as_fd()))
             }
+            Err(error) if is_forbidden(&error) && !self.below.binds_v2(cgroup) => {
+                tracing::warn!(
+                    "{error}: the process stays in its caller's cgroup, where the container's limits are not"
+                );
+                start(None)
+            }
             started => started,
         }
     }
@@ -74,6 +80,12 @@ impl Place<'_> {
         // What was read is the init's only if it is still there.
         self.container.pid().map(|_| place)
     }
+}
+
+/// Whether the caller is a user who may not move a process there (cgroups(7), "Delegation containment"). For him, as in
+/// runc, that is no failure.
+fn is_forbidden(error: &Error) -> bool {
+    !rustix::process::geteuid().is_root() && error.errno() == Some(libc::EACCES)
 }
 
 /// Whether the cgroup takes no processes, or is gone (clone(2), `CLONE_INTO_CGROUP`).

@@ -162,6 +162,11 @@ impl User {
         let _ = run(Command::new("chown").args(["-R", &owner]).arg(path)).ok();
     }
 
+    /// Has his commands begin in the tests' own cgroup again.
+    pub(crate) fn leave_cgroup(&mut self) {
+        self.prepare.clear();
+    }
+
     /// Makes a cgroup in each hierarchy in which he may make others, and has his commands begin there.
     pub(crate) fn delegate_cgroup(&mut self) -> String {
         let path = self.container.cgroup.clone();
