@@ -44,6 +44,7 @@ def environment(directory, runtime):
     """What makes the clients use the configuration that this writes to the directory."""
     values = {"work": directory, "runtime": runtime, "name": os.path.basename(runtime)}
     found = os.environ | {"BUILDAH_RUNTIME": runtime, "BUILDAH_ISOLATION": "oci", "TMPDIR": str(directory)}
+    found["PODMAN_IGNORE_CGROUPSV1_WARNING"] = "1"  # from version 5 on, with every command
     for variable, content in [("CONTAINERS_CONF", CONTAINERS), ("CONTAINERS_STORAGE_CONF", STORAGE)]:
         file = directory / f"{variable.lower()}.toml"
         file.write_text(content.format(**values))

@@ -9,23 +9,26 @@ import sys
 from .host import MORE_PACKAGES, PACKAGES
 
 # What newer Debians have apart, and the program that runs the flows.
-FURTHER_PACKAGES = "docker-cli docker-buildx python3".split()
+FURTHER_PACKAGES = "docker-cli docker-buildx nftables python3".split()
 
 
 def make(cache, suite):
-    """A directory with this Debian and all engines, made where it is not there yet."""
+    """A directory with this Debian and all engines, made where it is not there yet, or has not all packages."""
     root = cache / suite
-    if not root.exists():
+    packages = ",".join([*PACKAGES, *MORE_PACKAGES, *FURTHER_PACKAGES])
+    stamp = cache / f"{suite}.packages"
+    if not (stamp.exists() and stamp.read_text() == packages):
         print(f"installing the engines of Debian {suite} into {root} (once)", flush=True)
         unfinished = root.with_suffix(".part")
         shutil.rmtree(unfinished, ignore_errors=True)
-        packages = ",".join([*PACKAGES, *MORE_PACKAGES, *FURTHER_PACKAGES])
         command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}"]
         command += ['--aptopt=Acquire::Check-Valid-Until "false"']  # for a mirror that is behind
         command += [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ["doc", "man", "locale", "info"]]
         if subprocess.run([*command, suite, unfinished], stdin=subprocess.DEVNULL, check=False).returncode != 0:
             sys.exit(f"there is no root filesystem of Debian {suite}")
+        shutil.rmtree(root, ignore_errors=True)
         unfinished.rename(root)
+        stamp.write_text(packages)
     return str(root.resolve())
 
 

@@ -36,7 +36,7 @@ class RootlessPodman(Podman):
         runtime_directory.mkdir(parents=True, exist_ok=True)
         os.chown(runtime_directory, ID, ID)
         self.env["BUILDAH_ISOLATION"] = "rootless"
-        kept = {name: self.env[name] for name in self.env if name.startswith(("CONTAINERS_", "BUILDAH_"))}
+        kept = {name: self.env[name] for name in self.env if name.startswith(("CONTAINERS_", "BUILDAH_", "PODMAN_"))}
         path = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
         self.env = kept | {"HOME": str(home), "USER": NAME, "XDG_RUNTIME_DIR": str(runtime_directory), "PATH": path}
         self.env["TMPDIR"] = str(home)
