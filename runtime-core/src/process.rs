@@ -79,7 +79,7 @@ fn new_keyring(plan: &mut Builder<'_>, process: Option<&Process>, permissions: u
     })
 }
 
-/// Why the kernel made no keyring, where its errno says too little.
+/// Why the kernel refused the step, where its errno says too little.
 pub(crate) fn remedy(step: &Step<'_>, errno: i32) -> Option<&'static str> {
     match (step, errno) {
         // keyrings(7). Containers whose user namespaces have the same ids share the quota of whoever is root in them.
@@ -87,6 +87,9 @@ pub(crate) fn remedy(step: &Step<'_>, errno: i32) -> Option<&'static str> {
             "its user has as many keys as the sysctls kernel.keys.maxkeys and kernel.keys.maxbytes let one have: raise \
              them, or leave the keyring out with --no-new-keyring",
         ),
+        (Step::JoinCgroups { .. }, libc::ENODEV) => {
+            Some("somebody else removed one of them, which was empty, since it was made")
+        }
         _ => None,
     }
 }
@@ -378,5 +381,15 @@ mod tests {
         let told = remedy(&step, libc::EDQUOT).unwrap_or_default();
         assert!(told.contains("kernel.keys.maxkeys"), "{told}");
         assert_eq!(remedy(&step, libc::ENOMEM), None);
+    }
+
+    #[test]
+    fn a_cgroup_that_is_gone_before_it_is_joined_is_told_to_have_been_removed() {
+        let step = Step::JoinCgroups {
+            first: runtime_init::Slot(1),
+            count: 9,
+        };
+        let told = remedy(&step, libc::ENODEV).unwrap_or_default();
+        assert!(told.contains("removed one of them"), "{told}");
     }
 }

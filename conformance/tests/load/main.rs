@@ -170,7 +170,7 @@ fn a_container_that_is_deleted_by_force_while_it_is_created_was_there_or_not_but
     }
     let place = Place::new();
     let load = Load {
-        containers: 24,
+        containers: 16,
         callers: 4,
     };
     share_out(load, |number| {
@@ -208,7 +208,7 @@ fn parents_of_cgroups_that_somebody_removes_all_the_time_are_made_again() {
         }
     };
     let load = Load {
-        containers: 24,
+        containers: 16,
         callers: 4,
     };
     meanwhile(remove, || {
