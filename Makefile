@@ -2,6 +2,7 @@
 # make test      installs what the tests need (Debian packages, as root) and runs all of them
 # make build     target/release/bareboat, one static file
 # make engines-all  runs containers with every engine, by bareboat and by runc, and prints a table of both
+# make load      makes hundreds of containers at once, and looks for what is left of them
 # make vm        runs the black-box tests in a virtual machine with cgroup version 2, systemd and AppArmor, and engines there
 # make vm-quick  those of them that depend most on the machine
 # make install   puts it, its man pages and shell completions below $(DESTDIR)$(PREFIX); make uninstall takes them away
@@ -21,7 +22,7 @@ TOOLS := gcc libc6-dev
 TEST_PACKAGES := $(TOOLS) busybox-static fish groff-base iproute2 libseccomp-dev man-db mandoc pkg-config procps python3 runc \
 	uidmap zsh
 
-.PHONY: build manual demo test check unit engines engines-all runtime-tools vm vm-quick install uninstall install-check bench \
+.PHONY: build manual demo test check unit engines engines-all load runtime-tools vm vm-quick install uninstall install-check bench \
 	clean
 
 build:
@@ -52,6 +53,13 @@ engines: build
 engines-all: build
 	.ci/install $(TEST_PACKAGES)
 	conformance/engines/run --all --compare runc --runtime $(RUNTIME)
+
+# With 200 containers by 16 callers, which `unit` has no time for.
+load: build
+	.ci/install $(TEST_PACKAGES)
+	$(CARGO) test $(CARGO_FLAGS) -p conformance --test load -- --include-ignored --nocapture --test-threads 1
+	$(CARGO) test $(CARGO_FLAGS) -p runtime-core --test threads -- --include-ignored load::
+	conformance/engines/run --group load --compare runc --runtime $(RUNTIME)
 
 # OCI's own validation suite, with Debian's runc beside it.
 runtime-tools: build

@@ -3,14 +3,21 @@
 use std::fs::File;
 use std::io::{self, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use nix::cmsg_space;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
 use crate::process::{LIMIT, Running, spawn_with_own_streams, until};
 use crate::sys;
@@ -93,17 +100,41 @@ pub struct Terminal {
     master: File,
     output: Receiver<Vec<u8>>,
     seen: String,
+    reader: Option<Reader>,
+}
+
+/// The thread that reads, and how it is told to end.
+#[derive(Debug)]
+struct Reader {
+    thread: thread::JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Reader {
+    fn end(self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.join().unwrap();
+    }
 }
 
 impl Terminal {
     fn new(master: OwnedFd) -> Self {
         let master = File::from(master);
         let (sender, output) = channel();
-        let mut reader = master.try_clone().unwrap();
-        thread::spawn(move || {
+        let mut source = master.try_clone().unwrap();
+        let stop = Arc::<AtomicBool>::default();
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // EIO: the other side has closed, pty(7).
-            while let Ok(length @ 1..) = reader.read(&mut buffer) {
+            while !stopped.load(Ordering::SeqCst) {
+                let mut waits = [PollFd::new(source.as_fd(), PollFlags::POLLIN)];
+                if poll(&mut waits, PollTimeout::from(10_u8)) == Ok(0) {
+                    continue;
+                }
+                // EIO: the other side has closed, pty(7).
+                let Ok(length @ 1..) = source.read(&mut buffer) else {
+                    break;
+                };
                 if sender.send(buffer[..length].to_vec()).is_err() {
                     break;
                 }
@@ -113,7 +144,37 @@ impl Terminal {
             master,
             output,
             seen: String::new(),
+            reader: Some(Reader { thread, stop }),
         }
+    }
+
+    /// Nobody reads from now on what is written to it.
+    pub fn stop_reading(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.end();
+        }
+    }
+
+    /// Goes away, as a terminal does whose window is closed.
+    pub fn hang_up(mut self) {
+        self.stop_reading();
+    }
+
+    /// Whether it passes every key on as it is typed.
+    #[must_use]
+    pub fn is_raw(&self) -> bool {
+        !self.modes().local_flags.contains(LocalFlags::ICANON)
+    }
+
+    /// Its modes, termios(3).
+    #[must_use]
+    pub fn modes(&self) -> Termios {
+        tcgetattr(&self.master).unwrap()
+    }
+
+    /// Changes its modes.
+    pub fn set_modes(&self, modes: &Termios) {
+        tcsetattr(&self.master, SetArg::TCSANOW, modes).unwrap();
     }
 
     /// Columns and rows.
@@ -153,18 +214,44 @@ impl Terminal {
     }
 }
 
+/// A terminal that no other process inherits: one that is still open somewhere does not hang up.
+fn open_terminal() -> io::Result<(OwnedFd, File)> {
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let master = posix_openpt(flags)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let slave = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlag::O_NOCTTY.bits())
+        .open(ptsname_r(&master)?)?;
+    Ok((OwnedFd::from(master), slave))
+}
+
 /// Starts a command on a terminal of its own, as a user's shell would.
 pub fn spawn_on_terminal(
     command: &mut Command,
     columns: u16,
     rows: u16,
 ) -> io::Result<(Running, Terminal)> {
-    let pty = nix::pty::openpty(None, None)?;
-    sys::set_window_size(pty.master.as_fd(), columns, rows)?;
+    spawn_with_streams_beside(command, columns, rows, |_| {})
+}
+
+/// The same, with some of the standard streams going elsewhere. The terminal is the controlling one through what is left:
+/// standard error.
+pub fn spawn_with_streams_beside(
+    command: &mut Command,
+    columns: u16,
+    rows: u16,
+    redirect: impl FnOnce(&mut Command),
+) -> io::Result<(Running, Terminal)> {
+    let (master, slave) = open_terminal()?;
+    sys::set_window_size(master.as_fd(), columns, rows)?;
     command
-        .stdin(pty.slave.try_clone()?)
-        .stdout(pty.slave.try_clone()?)
-        .stderr(pty.slave);
+        .stdin(slave.try_clone()?)
+        .stdout(slave.try_clone()?)
+        .stderr(slave);
+    redirect(command);
     sys::own_session(command);
     let running = spawn_with_own_streams(command);
     // The command's own copies of the slave's side would keep the terminal open.
@@ -172,5 +259,5 @@ pub fn spawn_on_terminal(
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null());
-    Ok((running, Terminal::new(pty.master)))
+    Ok((running, Terminal::new(master)))
 }

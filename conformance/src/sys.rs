@@ -110,13 +110,13 @@ pub fn inherit(command: &mut Command, descriptors: Vec<(OwnedFd, RawFd)>) {
     unsafe { command.pre_exec(act) };
 }
 
-/// Gives the command a session of its own, whose controlling terminal is its standard input.
+/// Gives the command a session of its own, whose controlling terminal is its standard error.
 pub fn own_session(command: &mut Command) {
     let act = || {
         // SAFETY: no arguments.
         check(unsafe { libc::setsid() })?;
         // SAFETY: takes integers only.
-        check(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) })
+        check(unsafe { libc::ioctl(2, libc::TIOCSCTTY, 0) })
     };
     // SAFETY: the closure makes async-signal-safe calls only and does not allocate.
     unsafe { command.pre_exec(act) };

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use conformance::process::run;
 use conformance::runtime::runtime;
 use conformance::{Container, cgroup};
 
@@ -215,5 +216,8 @@ fn exec_follows_the_first_process_where_the_containers_own_cgroup_is_gone() {
     drop(fs::remove_dir(&own));
     assert!(!own.exists());
     assert_eq!(entered(&container, &[], ""), path);
+    let mut kill = container.subcommand(["kill", "--all", &container.id, "KILL"]);
+    let _ = run(&mut kill).ok();
+    container.wait_for("stopped");
     let _ = container.delete_force().ok();
 }

@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 
-use conformance::process::until;
+use conformance::driver::is_systemd_and;
+use conformance::process::{run, until};
 use conformance::runtime::runtime;
 use conformance::{Container, Finished, cgroup};
 use serde_json::{Value, json};
@@ -167,4 +170,45 @@ fn a_process_that_the_pids_limit_keeps_out_is_explained() {
         "the limit is 1 processes",
     ];
     refused(container.exec(&[], &["true"]), &[], &own);
+}
+
+/// A cgroup with room for one process, which the runtime is in, and the container's beside that.
+fn one_process_cgroup(container: &Container) -> PathBuf {
+    let limited = cgroup::directory("pids", &container.cgroup);
+    fs::create_dir(&limited).unwrap();
+    if !cgroup::is_v1("pids") {
+        for parent in [limited.parent().unwrap(), &limited] {
+            fs::write(parent.join("cgroup.subtree_control"), "+pids").unwrap();
+        }
+    }
+    let own = limited.join("runtime");
+    fs::create_dir(&own).unwrap();
+    fs::write(limited.join("pids.max"), "1").unwrap();
+    own
+}
+
+#[test]
+fn a_host_that_lets_the_caller_have_no_process_more_is_told_by_what_may_be_the_limit() {
+    if runtime().departs("runc", "needs threads itself") {
+        return;
+    }
+    if is_systemd_and("it has another process in the cgroup") {
+        return;
+    }
+    let container = Container::new(|_| {});
+    let mut config = container.config();
+    let path = format!("{}/container", container.cgroup);
+    container.write_config(config.set("/linux/cgroupsPath", json!(path)));
+    let own = one_process_cgroup(&container);
+    let mut script = Command::new("sh");
+    script.args(["-c", "echo $$ >\"$1\" && shift && exec \"$@\"", "sh"]);
+    script.arg(own.join("cgroup.procs")).arg(&runtime().path);
+    script.args(container.create_command(&[]).get_args());
+    let _ = run(&mut script).refused(&[
+        "start the init in new namespaces",
+        "pids.max of a cgroup allow",
+    ]);
+    fs::remove_dir(own).unwrap();
+    cgroup::remove(&container.cgroup);
+    container.assert_nothing_left();
 }

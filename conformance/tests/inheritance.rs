@@ -84,30 +84,131 @@ fn preserved_descriptors_are_the_first_after_the_standard_ones() {
     );
 }
 
+/// The command as a service manager starts it that passes sockets to it: sd_listen_fds(3), LISTEN_PID is the process that
+/// the descriptors are for.
+fn activated(command: &Command, variables: &str) -> Command {
+    let mut activated = Command::new("sh");
+    activated
+        .args(["-c", &format!("{variables} exec \"$@\""), "sh"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir("/");
+    activated
+}
+
+fn listen_variables(report: &Report) -> Vec<&str> {
+    let mut found: Vec<_> = report.env.iter().map(String::as_str).collect();
+    found.retain(|variable| variable.starts_with("LISTEN_"));
+    found.sort_unstable();
+    found
+}
+
 #[test]
 fn sockets_of_systemd_activation_are_passed_on() {
-    // sd_listen_fds(3): LISTEN_PID is the process that the descriptors are for.
     let container = Container::new(|_| {});
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "LISTEN_PID=$$ LISTEN_FDS=2 exec \"$@\"", "sh"])
-        .arg(&runtime().path);
-    command
-        .arg("--root")
-        .arg(container.state_root())
-        .args(["run", "--bundle"])
-        .arg(container.bundle());
-    command.arg(&container.id);
+    let mut command = activated(&container.run_command(&[]), "LISTEN_PID=$$ LISTEN_FDS=2");
     inherit(&mut command, dirty(3..6));
     let report = Report::parse(&run(&mut command).ok());
     assert_eq!(numbers(&report), [0, 1, 2, 3, 4]);
-    for variable in ["LISTEN_FDS=2", "LISTEN_PID=1"] {
-        assert!(
-            report.env.iter().any(|found| found == variable),
-            "{variable}: {:?}",
-            report.env
-        );
+    assert_eq!(listen_variables(&report), ["LISTEN_FDS=2", "LISTEN_PID=1"]);
+}
+
+#[test]
+fn sockets_of_systemd_activation_keep_their_names() {
+    if runtime().departs("runc", "does not pass the names on") {
+        return;
     }
+    let container = Container::new(|_| {});
+    let variables = "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=http:https";
+    let mut command = activated(&container.run_command(&[]), variables);
+    inherit(&mut command, dirty(3..5));
+    let report = Report::parse(&run(&mut command).ok());
+    let expected = ["LISTEN_FDNAMES=http:https", "LISTEN_FDS=2", "LISTEN_PID=1"];
+    assert_eq!(listen_variables(&report), expected);
+}
+
+#[test]
+fn preserved_descriptors_come_after_the_sockets_of_systemd_activation() {
+    let container = Container::with_path(|config, path| {
+        config
+            .bind(path, "/case", &["bind"])
+            .shell("/probe > /case/report");
+    });
+    let create = container.create_command(&["--preserve-fds", "1"]);
+    let mut command = activated(&create, "LISTEN_PID=$$ LISTEN_FDS=1");
+    let files = ["three", "four", "five"].map(|name| container.file(name, name));
+    let open = |path| File::open(path).unwrap().into();
+    inherit(&mut command, files.iter().map(open).zip(3..).collect());
+    let _ = run(&mut command).ok();
+    let _ = container.start().ok();
+    container.wait_for("stopped");
+    let report: Report = serde_json::from_str(&container.read("report")).unwrap();
+    assert_eq!(numbers(&report), [0, 1, 2, 3, 4]);
+    assert!(report.descriptors[&3].ends_with("three"));
+    assert!(report.descriptors[&4].ends_with("four"));
+    assert_eq!(listen_variables(&report), ["LISTEN_FDS=1", "LISTEN_PID=1"]);
+}
+
+#[test]
+fn sockets_that_are_for_another_process_stay_here() {
+    for variables in ["LISTEN_PID=1 LISTEN_FDS=2", "LISTEN_FDS=2", "LISTEN_PID=$$"] {
+        let container = Container::new(|_| {});
+        let mut command = activated(&container.run_command(&[]), variables);
+        inherit(&mut command, dirty(3..6));
+        let report = Report::parse(&run(&mut command).ok());
+        assert_eq!(numbers(&report), [0, 1, 2], "{variables}");
+        assert_eq!(listen_variables(&report), [""; 0], "{variables}");
+    }
+}
+
+#[test]
+fn an_exec_has_no_sockets_of_systemd_activation() {
+    if runtime().predates("runc", [1, 2, 0], "that they are for the first process") {
+        return;
+    }
+    let container = Container::new(|config| {
+        config.waits();
+    });
+    let _ = container.run_detached();
+    let exec = container.exec_command(&["--preserve-fds", "1"], &["/probe"]);
+    let mut command = activated(&exec, "LISTEN_PID=$$ LISTEN_FDS=2");
+    inherit(&mut command, dirty(3..6));
+    let report = Report::parse(&run(&mut command).ok());
+    assert_eq!(numbers(&report), [0, 1, 2, 3]);
+    assert_eq!(listen_variables(&report), [""; 0]);
+}
+
+#[test]
+fn a_descriptor_that_is_not_open_is_named_and_none_of_the_runtimes_takes_its_place() {
+    if runtime().departs("runc", "lets one of its own take the place") {
+        return;
+    }
+    let container = Container::new(|config| {
+        config.waits();
+    });
+    let log = container.path().join("log");
+    let refused = |mut command: Command, phrase: &str| {
+        inherit(&mut command, dirty(3..5));
+        let finished = run(&mut command).refused(&[phrase]);
+        assert!(finished.stdout.is_empty(), "{finished:?}");
+    };
+    let run_command = container.run_command(&["--preserve-fds", "3"]);
+    refused(run_command, "unable to stat preserved-fd 2 (of 3)");
+    let mut with_log = container.runtime();
+    with_log
+        .arg("--log")
+        .arg(&log)
+        .args(["create", "--preserve-fds", "3", "--bundle"]);
+    with_log.arg(container.bundle()).arg(&container.id);
+    refused(with_log, "unable to stat preserved-fd 2 (of 3)");
+    assert!(container.read("log").contains("preserved-fd 2"));
+    let sockets = activated(&container.run_command(&[]), "LISTEN_PID=$$ LISTEN_FDS=4");
+    refused(sockets, "$LISTEN_FDS says 4, and descriptor 5 is not open");
+    container.assert_nothing_left();
+
+    let _ = container.run_detached();
+    let exec = container.exec_command(&["--preserve-fds", "3"], &["true"]);
+    refused(exec, "unable to stat preserved-fd 2 (of 3)");
 }
 
 #[test]

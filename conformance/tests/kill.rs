@@ -154,6 +154,63 @@ fn another_signal_waits_until_a_frozen_container_goes_on() {
 }
 
 #[test]
+fn a_container_that_waits_for_its_start_ends_when_it_is_asked_to() {
+    let others = ["crun", "youki"].iter();
+    if others
+        .into_iter()
+        .any(|name| runtime().departs(name, "is deaf before its program runs"))
+    {
+        return;
+    }
+    for (signal, share) in [
+        ("TERM", false),
+        ("INT", false),
+        ("HUP", false),
+        ("QUIT", false),
+        ("TERM", true),
+    ] {
+        let container = Container::new(|config| {
+            config.waits();
+            if share {
+                config.share("pid");
+            }
+        });
+        let _ = container.create().ok();
+        if !share {
+            // The first process of a PID namespace, which has no handler for it.
+            let _ = container.kill("USR1").ok();
+            assert_eq!(container.status(), "created");
+        }
+        let _ = container.kill(signal).ok();
+        container.wait_for("stopped");
+        let _ = container.start().refused(&["stopped"]);
+        let _ = container.delete().ok();
+        container.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_program_has_no_signal_blocked_for_that_its_container_could_be_asked_to_end_before() {
+    let container = Container::new(|config| {
+        config.shell("grep -E 'Sig(Blk|Ign|Cgt)' /proc/self/status; ls -l /proc/self/fd; sleep 60");
+    });
+    let file = container.path().join("output");
+    let output = fs::File::create(&file).unwrap();
+    let mut create = container.create_command(&[]);
+    let created = conformance::process::spawn_with_own_streams(
+        create.stdin(std::process::Stdio::null()).stdout(output),
+    );
+    let _ = created.wait().ok();
+    let _ = container.start().ok();
+    let printed = until("its output", || {
+        let text = fs::read_to_string(&file).ok()?;
+        text.contains("/dev/null").then_some(text)
+    });
+    assert!(printed.contains("SigBlk:\t0000000000000000"), "{printed}");
+    assert!(!printed.contains("signalfd"), "{printed}");
+}
+
+#[test]
 fn a_real_time_signal_is_sent_by_its_number() {
     let container = Container::new(|config| {
         config.shell("trap 'exit 3' 40; echo ready; while :; do sleep 0.05; done");

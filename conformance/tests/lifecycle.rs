@@ -346,3 +346,17 @@ fn a_process_that_was_killed_behind_the_runtimes_back_is_stopped() {
     let _ = container.delete().ok();
     container.assert_nothing_left();
 }
+
+#[test]
+fn a_container_that_may_have_one_descriptor_more_than_its_streams_starts() {
+    if !runtime().is_bareboat() {
+        return;
+    }
+    let container = Container::new(|config| {
+        let limit = json!([{"type": "RLIMIT_NOFILE", "soft": 4, "hard": 4}]);
+        config.set("/process/rlimits", limit).args(&["true"]);
+    });
+    let _ = container.create().ok();
+    let _ = container.start().ok();
+    container.wait_for("stopped");
+}

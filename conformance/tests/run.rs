@@ -1,5 +1,11 @@
 //! `run`, `list`, IDs, pid files, and commands at the same time.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in helpers of tests, too, a panic is a failure"
+)]
+
 use std::fs::File;
 
 use conformance::process::{Running, run, spawn, until};
@@ -100,6 +106,87 @@ fn run_in_the_foreground_forwards_signals_and_cleans_up() {
     assert_eq!(finished.code(), 5, "{finished:?}");
     assert_eq!(finished.stdout, "ready\ncaught\n");
     container.assert_nothing_left();
+}
+
+/// A process whose parent in the container has ended, who adopted it, and the run that is in the foreground meanwhile, until
+/// there is a file `go`. All numbers are the host's.
+fn orphan_of(options: &[&str]) -> (Pid, i32, Running, Container) {
+    let script = "sh -c 'sleep 100 & echo $$ $! > /case/new; mv /case/new /case/pids'; \
+                  until [ -e /case/go ]; do sleep 0.02; done";
+    let container = Container::with_path(|config, path| {
+        // In a pid namespace of its own the container's first process takes its orphans.
+        config
+            .share("pid")
+            .bind(path, "/case", &["bind"])
+            .shell(script);
+    });
+    let running = spawn(
+        container
+            .run_command(options)
+            .stdin(std::process::Stdio::null()),
+    );
+    let pids = container.path().join("pids");
+    let pids = until("the orphan", || std::fs::read_to_string(&pids).ok());
+    let (parent, orphan) = pids.trim().split_once(' ').expect("two numbers");
+    let adopter = until("the adoption", || {
+        let status = std::fs::read_to_string(format!("/proc/{orphan}/status")).unwrap();
+        let now = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+        now.map(str::trim)
+            .filter(|&now| now != parent)
+            .map(|now| now.parse().unwrap())
+    });
+    let orphan = Pid::from_raw(orphan.parse().unwrap());
+    (orphan, adopter, running, container)
+}
+
+#[test]
+fn run_adopts_orphans_and_does_not_leave_them_dead() {
+    let (orphan, adopter, running, container) = orphan_of(&[]);
+    assert_eq!(adopter, running.id().cast_signed());
+    kill(orphan, Signal::SIGKILL).unwrap();
+    let process = std::path::PathBuf::from(format!("/proc/{orphan}"));
+    until("the orphan is reaped", || (!process.exists()).then_some(()));
+    assert_eq!(container.status(), "running");
+    container.file("go", "");
+    let _ = running.wait().ok();
+    container.assert_nothing_left();
+}
+
+#[test]
+fn run_adopts_nobody_when_it_is_told_so() {
+    let (orphan, adopter, running, container) = orphan_of(&["--no-subreaper"]);
+    assert_ne!(adopter, running.id().cast_signed());
+    kill(orphan, Signal::SIGKILL).unwrap();
+    container.file("go", "");
+    let _ = running.wait().ok();
+}
+
+#[test]
+fn a_caller_that_ignores_its_children_learns_how_the_program_ended() {
+    let code = |command: &mut std::process::Command| {
+        conformance::sys::block_and_ignore(command, Signal::SIGUSR1 as i32, Signal::SIGCHLD as i32);
+        run(command).code()
+    };
+    let container = Container::new(|config| {
+        config.shell("exit 3");
+    });
+    assert_eq!(code(&mut container.run_command(&[])), 3);
+    let container = Container::new(|config| {
+        config.waits().set(
+            "/hooks/createRuntime",
+            serde_json::json!([{"path": "/bin/true"}]),
+        );
+    });
+    assert_eq!(code(&mut container.create_command(&[])), 0);
+    let _ = container.start().ok();
+    assert_eq!(
+        code(&mut container.exec_command(&[], &["sh", "-c", "exit 4"])),
+        4
+    );
+    assert_eq!(
+        code(&mut container.exec_command(&["--detach"], &["true"])),
+        0
+    );
 }
 
 #[test]

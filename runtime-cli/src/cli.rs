@@ -1,8 +1,10 @@
 //! The command line: its definitions, and how runc's way of reading one differs from clap's.
 
+use std::any::TypeId;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -10,7 +12,7 @@ use crate::commands;
 use crate::failure::{Failure, Result};
 use crate::help;
 use crate::log::LogFormat;
-use crate::state_root;
+use crate::{spelling, state_root};
 
 const VERSION: &str = concat!(
     "version ",
@@ -51,12 +53,12 @@ pub(crate) struct Globals {
     /// File to append the log to [default: stderr]
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) log: Option<PathBuf>,
-    /// Form of the log's lines
+    /// Form of the log's lines: text or json
     #[arg(
         long,
         value_name = "FORMAT",
-        value_enum,
         default_value = "text",
+        value_parser = LogFormat::parse,
         global = true
     )]
     pub(crate) log_format: LogFormat,
@@ -174,7 +176,9 @@ pub(crate) struct UsageError {
 
 /// Reads the arguments; the first is the program's name.
 pub(crate) fn parse(arguments: Vec<OsString>) -> std::result::Result<Request, Box<UsageError>> {
-    let parsed = definition().try_get_matches_from(&arguments);
+    let definition = definition();
+    let arguments = spelling::in_claps(&arguments, &definition);
+    let parsed = definition.try_get_matches_from(&arguments);
     let request = parsed.and_then(|matches| match help::asked(&matches) {
         Some(topic) => Ok(Request::Text(help::text_on(topic, &arguments)?)),
         None => Ok(Request::Command(Box::new(Cli::from_arg_matches(&matches)?))),
@@ -200,11 +204,22 @@ pub(crate) fn definition() -> clap::Command {
 fn read_like_runc(command: clap::Command) -> clap::Command {
     command
         .args_override_self(true)
-        .mut_args(|arg| match arg.get_action() {
-            ArgAction::SetTrue => with_optional_boolean(arg),
-            _ => arg,
-        })
+        .mut_args(read_argument_like_runc)
         .mut_subcommands(read_like_runc)
+}
+
+fn read_argument_like_runc(arg: Arg) -> Arg {
+    let arg = match arg.get_action() {
+        ArgAction::SetTrue => with_optional_boolean(arg),
+        // The argument behind an option is its value, whatever it looks like.
+        action if action.takes_values() && !arg.is_positional() => arg.allow_hyphen_values(true),
+        _ => arg,
+    };
+    if arg.get_value_parser().type_id() == TypeId::of::<PathBuf>() {
+        // Each command takes an empty path for none, and clap's own parser would not.
+        return arg.value_parser(OsStringValueParser::new().map(PathBuf::from));
+    }
+    arg
 }
 
 fn with_optional_boolean(arg: Arg) -> Arg {
@@ -252,10 +267,31 @@ fn describe(error: &clap::Error) -> Failure {
         // The code of urfave/cli, which tells callers that probe for a command.
         return Failure::new(format!("No help topic for '{name}'")).with_code(3);
     }
+    if let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg)
+        && option.starts_with("--log-format")
+        && let Some(cause) = std::error::Error::source(error)
+    {
+        return Failure::new(cause.to_string());
+    }
     let text = error.to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();
     let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
-    Failure::new(line.strip_prefix("error: ").unwrap_or(&line))
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    // Phrases of runc and of urfave/cli, for callers that look for them.
+    Failure::new(match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(option)))
+            if option.starts_with('-') =>
+        {
+            let name = option.trim_start_matches('-');
+            format!("flag provided but not defined: -{name}")
+        }
+        (ErrorKind::InvalidValue, Some(ContextValue::String(option)))
+            if option.starts_with("--format ") =>
+        {
+            format!("invalid format option: {line}")
+        }
+        _ => line.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -391,7 +427,7 @@ mod tests {
     fn an_unknown_option_before_the_container_is_refused() {
         let error = failure("bareboat --log /tmp/l --log-format json exec --bogus web ls");
         assert!(
-            error.failure.to_string().contains("--bogus"),
+            error.failure.to_string() == "flag provided but not defined: -bogus",
             "{}",
             error.failure
         );
@@ -400,6 +436,27 @@ mod tests {
             (error.log.as_deref(), error.log_format),
             (Some("/tmp/l".as_ref()), LogFormat::Json)
         );
+    }
+
+    #[test]
+    fn an_empty_path_is_none_and_an_empty_format_is_text() {
+        let cli = command("bareboat --log= --log-format= create --pid-file= --console-socket= web");
+        assert_eq!(cli.globals.log_format, LogFormat::Text);
+        let Command::Create(create) = cli.command else {
+            panic!()
+        };
+        assert_eq!(create.launch.pid_file.as_deref(), Some("".as_ref()));
+    }
+
+    #[test]
+    fn a_form_of_the_log_that_is_none_is_refused_as_runc_does() {
+        for arguments in ["--log-format xml list", "--log-format=xml list"] {
+            let error = failure(&format!("bareboat {arguments}")).failure;
+            assert_eq!(
+                (error.to_string().as_str(), error.code()),
+                ("invalid log-format: xml", 1)
+            );
+        }
     }
 
     #[test]

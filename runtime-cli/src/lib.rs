@@ -18,6 +18,7 @@ mod notify;
 mod relay;
 mod signals;
 mod size;
+mod spelling;
 mod state_root;
 mod sys;
 mod terminal;

@@ -8,7 +8,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
-use clap::ValueEnum;
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -19,13 +18,24 @@ use crate::failure::{Failure, Result};
 use crate::timestamp;
 
 /// The form of a log line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum LogFormat {
     /// `time="…" level=error msg="…"`
     #[default]
     Text,
     /// `{"level":"error","msg":"…","time":"…"}`
     Json,
+}
+
+impl LogFormat {
+    /// Reads what `--log-format` says. An empty text is the default, and the message is runc's.
+    pub(crate) fn parse(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "" | "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            other => Err(format!("invalid log-format: {other}")),
+        }
+    }
 }
 
 /// Makes events go to `file`, or to stderr when there is none.

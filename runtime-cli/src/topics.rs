@@ -256,8 +256,8 @@ namespace whose root is that user, and with the network of the host.",
         name: "start",
         description: "\
 Lets the process of a created container execute the program of its
-process.args, and returns. That there is no such program, or that it may
-not be executed, is the error of this command.",
+process.args, and returns. A program that is not there is the error of
+`bareboat create`; one that cannot be executed is the error of this command.",
         examples: &[example("Start a container", "bareboat start web")],
     },
     Topic {

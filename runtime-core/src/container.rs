@@ -200,17 +200,24 @@ impl Container {
         Ok(())
     }
 
-    /// Sends a signal to all processes in its cgroup.
+    /// Sends a signal to all processes in its cgroup, and to the first where that moved itself out of it.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Host`] when the cgroup cannot be read.
     pub fn kill_all(&self, signal: i32) -> Result<()> {
-        match self.cgroup() {
-            Some(cgroup) => cgroup
-                .kill_all(signal)
-                .host(|| format!("signal the processes of {}", self.id())),
-            None => self.signal_init(signal),
+        let Some(cgroup) = &self.record.cgroup else {
+            return self.signal_init(signal);
+        };
+        let is_elsewhere = |pid: &i32| cgroup.pids().is_ok_and(|inside| !inside.contains(pid));
+        let elsewhere = self.pid().filter(is_elsewhere);
+        cgroup
+            .kill_all(signal)
+            .host(|| format!("signal the processes of {}", self.id()))?;
+        match elsewhere.map(|_| self.signal_init(signal)) {
+            // It ended with the others.
+            Some(Err(error)) if error.kind() != ErrorKind::NotRunning => Err(error),
+            _ => Ok(()),
         }
     }
 

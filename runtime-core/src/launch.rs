@@ -17,7 +17,7 @@ use crate::cgroup::CANNOT_ENTER;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::mounts::id_map::UserNamespaces;
 use crate::plan::{self, Plan};
-use crate::{memfd, mounts, namespaces, scheduler, seccomp, sources, stations, sys};
+use crate::{memfd, mounts, namespaces, process, scheduler, seccomp, sources, stations, sys};
 
 /// What is said of an init that neither came to its program nor gave a reason.
 pub(crate) const ENDED_SILENTLY: &str = "the init ended without a word";
@@ -320,13 +320,28 @@ fn start_error(plan: &Plan, in_cgroup: bool, cause: io::Error) -> Error {
         ),
     };
     let makes_user = plan.clone_flags & namespaces::NEWUSER != 0;
-    if makes_user && matches!(cause.raw_os_error(), Some(libc::EPERM | libc::ENOSPC)) {
-        attempt.push_str(
-            " (may the caller make user namespaces? see user.max_user_namespaces and, on some distributions, \
-             kernel.unprivileged_userns_clone)",
-        );
+    if let Some(remedy) = start_remedy(makes_user, cause.raw_os_error()) {
+        attempt = format!("{attempt} ({remedy})");
     }
     Error::io(ErrorKind::Setup, attempt, cause).at("/linux/namespaces")
+}
+
+/// What clone(2) means by an errno that says something else.
+fn start_remedy(makes_user: bool, errno: Option<i32>) -> Option<&'static str> {
+    match errno? {
+        libc::EPERM if makes_user => Some(
+            "user namespaces may be forbidden to users here, by the sysctl kernel.unprivileged_userns_clone of some distributions",
+        ),
+        libc::ENOSPC => Some(
+            "this user has as many namespaces of a kind as the sysctls user.max_*_namespaces let one have, or they are \
+             nested too deep",
+        ),
+        libc::EAGAIN => Some(
+            "there are as many processes as RLIMIT_NPROC, the sysctls kernel.pid_max and kernel.threads-max, or pids.max \
+             of a cgroup allow",
+        ),
+        _ => None,
+    }
 }
 
 /// The error of a step that failed in the init: what it was to do, who asked for it, and the kernel's answer.
@@ -360,7 +375,8 @@ pub(crate) fn step_error(plan: &Plan, report: Report) -> Error {
     {
         attempt = format!("{attempt} ({hint})");
     }
-    if let Some(remedy) = mounts::remedy(&step, report.value) {
+    let remedy = mounts::remedy(&step, report.value);
+    if let Some(remedy) = remedy.or_else(|| process::remedy(&step, report.value)) {
         attempt = format!("{attempt} ({remedy})");
     }
     Error::io(ErrorKind::Setup, attempt, cause).at(origin.to_string())

@@ -6,7 +6,7 @@ use oci_spec::runtime::Process;
 use runtime_init::{Numbers, Step, Text, TextList};
 
 use crate::annotations;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::namespaces::{NEWTIME, NEWUSER, Namespaces};
 use crate::plan::{Builder, Origin, Source, c_string, pointer, text_list};
 use crate::{apparmor, exec_cpu_affinity, notify_socket, rootless, selinux};
@@ -77,6 +77,18 @@ fn new_keyring(plan: &mut Builder<'_>, process: Option<&Process>, permissions: u
         );
         Ok(())
     })
+}
+
+/// Why the kernel made no keyring, where its errno says too little.
+pub(crate) fn remedy(step: &Step<'_>, errno: i32) -> Option<&'static str> {
+    match (step, errno) {
+        // keyrings(7). Containers whose user namespaces have the same ids share the quota of whoever is root in them.
+        (Step::NewKeyring { .. }, libc::EDQUOT) => Some(
+            "its user has as many keys as the sysctls kernel.keys.maxkeys and kernel.keys.maxbytes let one have: raise \
+             them, or leave the keyring out with --no-new-keyring",
+        ),
+        _ => None,
+    }
 }
 
 fn label_needs_proc(plan: &Builder<'_>, process: Option<&Process>) -> Result<bool> {
@@ -154,7 +166,7 @@ fn working_directory(process: &Process) -> Result<CString> {
     if !path.is_absolute() {
         return Err(Error::config(
             "/process/cwd",
-            format!("{:?} is not an absolute path", path.display()),
+            format!("Cwd must be an absolute path: {:?}", path.display()),
         ));
     }
     c_string("/process/cwd", path.as_os_str().as_encoded_bytes())
@@ -163,8 +175,17 @@ fn working_directory(process: &Process) -> Result<CString> {
 /// The user's arguments and environment, with which the init itself is started.
 pub(crate) fn arguments(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
     let arguments = process.args().as_deref().unwrap_or_default();
-    if arguments.first().is_none_or(String::is_empty) {
-        return Err(Error::config("/process/args", "there is no program to run"));
+    match arguments.first() {
+        None => {
+            let problem = "args must not be empty: there is no program to run";
+            return Err(Error::config("/process/args", problem));
+        }
+        // No directory of PATH has it; said as of any other that is not there, for who looks for that.
+        Some(name) if name.is_empty() => {
+            let problem = r#"exec: "": executable file not found in $PATH"#;
+            return Err(Error::new(ErrorKind::Program, problem).at("/process/args/0"));
+        }
+        Some(_) => {}
     }
     let listed = arguments
         .iter()
@@ -199,6 +220,12 @@ pub(crate) fn environment(given: &[String], list: &str, extra: &[String]) -> Res
                 format!("{variable:?} is not NAME=value"),
             ));
         };
+        if name.is_empty() {
+            return Err(Error::config(
+                pointer(),
+                format!("{variable:?}: name cannot be empty"),
+            ));
+        }
         let same_name = |earlier: &CString| {
             let rest = earlier.as_bytes().strip_prefix(name.as_bytes());
             rest.is_some_and(|rest| rest.starts_with(b"="))
@@ -339,5 +366,17 @@ mod tests {
         let error =
             environment(&["A=1".to_owned(), "B".to_owned()], "/process/env", &[]).unwrap_err();
         assert_eq!(error.origin(), Some("/process/env/1"));
+    }
+
+    #[test]
+    fn a_keyring_that_is_one_too_many_is_told_with_the_limit() {
+        let name = c"_ses.web";
+        let step = Step::NewKeyring {
+            name: Text(name),
+            permissions: 0,
+        };
+        let told = remedy(&step, libc::EDQUOT).unwrap_or_default();
+        assert!(told.contains("kernel.keys.maxkeys"), "{told}");
+        assert_eq!(remedy(&step, libc::ENOMEM), None);
     }
 }

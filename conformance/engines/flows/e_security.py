@@ -60,6 +60,17 @@ def no_new_privileges(lab):
     same(_status(lab, "NoNewPrivs", "--security-opt", "no-new-privileges"), "1", "the flag")
 
 
+@flow("security: --privileged lifts the restrictions")
+def privileged(lab):
+    lab.docker.need_privileged()
+    attempts = ["mount -t tmpfs none /tmp", "touch /proc/sys/kernel/domainname", "unshare -U true", "test -e /dev/kmsg"]
+    attempts += ["mknod /kmsg c 1 11 && : >/kmsg"]
+    script = "for attempt; do sh -c \"$attempt\" 2>/dev/null && echo yes || echo no; done"
+    for options, answer in [([], "no"), (["--privileged"], "yes")]:
+        seen = lab.docker.run("sh", "-c", script, "sh", *attempts, options=options).succeeds().split()
+        same(dict(zip(attempts, seen)), dict.fromkeys(attempts, answer), "what may be done")
+
+
 @flow("user: by number, by name, with further groups")
 def user(lab):
     same(lab.docker.shell("id", options=["--user", "123:456"]), "uid=123 gid=456 groups=456", "the user")

@@ -4,7 +4,7 @@ import contextlib
 import pathlib
 
 from harness.docker import call
-from harness.flow import Skip, flow, need_all_capabilities, same, until
+from harness.flow import Skip, flow, same, until
 from harness.images import BUSYBOX, SERVICES
 
 # Of /sys/fs/cgroup Docker makes read-only mounts, but for --privileged.
@@ -17,10 +17,10 @@ exec dockerd --host unix:///run/docker.sock --add-runtime tested=/runtime --defa
 SLEEP = "while :; do sleep 1 & wait $!; done"
 
 
-def _privileges():
+def _privileges(lab):
     """`--privileged`, or where root has not all capabilities itself, as much of it as it may give."""
     try:
-        need_all_capabilities()
+        lab.docker.need_privileged()
     except Skip:
         unconfined = [f"--security-opt={what}=unconfined" for what in ["seccomp", "apparmor", "systempaths"]]
         return ["--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE", "--device-cgroup-rule", "a *:* rwm", *unconfined]
@@ -33,7 +33,7 @@ class _Inner:
     def __init__(self, lab, *options):
         volumes = [f"{path}:{path}:ro" for path in ["/usr", "/etc/alternatives"]]
         volumes += [f"{lab.runtime}:/runtime:ro", f"{lab.archives[BUSYBOX]}:/busybox.tar:ro", "/var/lib/docker"]
-        chosen = [*_privileges(), *options, *(f"--volume={volume}" for volume in volumes), "--tmpfs", "/run"]
+        chosen = [*_privileges(lab), *options, *(f"--volume={volume}" for volume in volumes), "--tmpfs", "/run"]
         self._docker = lab.docker
         self.container = lab.docker.start("sh", "-c", START, options=chosen, image=SERVICES)
         until(lambda: self("version").code == 0, "the Docker in the container answers", seconds=30)

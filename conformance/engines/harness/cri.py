@@ -3,8 +3,6 @@
 A message is a dictionary from the numbers of its fields to their values, as api.proto of k8s.io/cri-api has them.
 """
 
-import grpc
-
 from .flow import Failure
 
 
@@ -12,15 +10,39 @@ class Service:
     """The runtime service behind a socket."""
 
     def __init__(self, socket):
+        # Its package is there where the slower flows are run.
+        import grpc
+
+        self._error = grpc.RpcError
         self._channel = grpc.insecure_channel(f"unix://{socket}")
 
     def __call__(self, method, request):
         """The answer by field."""
-        call = self._channel.unary_unary(f"/runtime.v1.RuntimeService/{method}")
+        return decode(self._call(method, request))
+
+    def listed(self, method, request):
+        """The messages that the first field of the answer repeats."""
+        return [decode(value) for number, value in fields(self._call(method, request)) if number == 1]
+
+    def refused(self, method, request):
+        """The name of the error's code, and its words."""
         try:
-            return decode(call(encode(request), timeout=120))
-        except grpc.RpcError as error:
+            self._send(method, request)
+        except self._error as error:
+            return error.code().name, error.details()
+        raise Failure(f"{method} succeeds")
+
+    def _call(self, method, request):
+        try:
+            return self._send(method, request)
+        except self._error as error:
             raise Failure(f"{method}: {error.details()}") from error
+
+    def _send(self, method, request):
+        return self._channel.unary_unary(f"/runtime.v1.RuntimeService/{method}")(encode(request), timeout=120)
+
+    def close(self):
+        self._channel.close()
 
 
 def encode(message):
@@ -46,14 +68,18 @@ def _varint(value):
 
 def decode(data):
     """The fields of a message: an integer, or bytes. Of a repeated one the last."""
-    fields, place = {}, 0
+    return dict(fields(data))
+
+
+def fields(data):
+    """The number and the value of each field, in their order."""
+    place = 0
     while place < len(data):
         key, place = _read_varint(data, place)
         value, place = _read_varint(data, place)
         if key & 7 == 2:
             value, place = data[place : place + value], place + value
-        fields[key >> 3] = value
-    return fields
+        yield key >> 3, value
 
 
 def _read_varint(data, place):

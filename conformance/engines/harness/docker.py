@@ -8,7 +8,7 @@ import subprocess
 import termios
 import time
 
-from .flow import Failure
+from .flow import Failure, need_all_capabilities
 from .images import BUSYBOX
 
 CLIENT = "/usr/bin/docker"
@@ -63,6 +63,11 @@ class Docker:
     def shell(self, script, options=(), stdin=""):
         """What a shell script prints that is run in busybox, and has to succeed."""
         return self.run("sh", "-c", script, options=options, stdin=stdin).succeeds()
+
+    def need_privileged(self):
+        """Docker before version 25 asks for every capability that the kernel has, also for those that root lacks."""
+        if self.run("true", options=["--privileged"]).code != 0:
+            need_all_capabilities()
 
     def start(self, *arguments, options=(), image=BUSYBOX):
         """`docker run --detach`: the new container's id."""

@@ -30,7 +30,7 @@ def install(installer, groups):
     subprocess.run([installer, *PACKAGES, *(MORE_PACKAGES if "more" in groups else [])], check=True)
 
 
-def run_flows(runtime, archives, keep):
+def run_flows(runtime, lab, keep):
     """Runs the flows with one runtime: a dictionary from a flow's name to its mark and the reason for it."""
     print(f"the flows with {runtime}:", flush=True)
     work = pathlib.Path(tempfile.mkdtemp(prefix="bareboat-engines-"))
@@ -38,7 +38,7 @@ def run_flows(runtime, archives, keep):
     parent = work.name
     podmans = "libpod_parent"  # its pods' conmons are there whatever --cgroup-parent says
     cgroups = [parent] if _cgroups(podmans) else [parent, podmans]
-    settings = {"runtime": runtime, "work": str(work), "cgroup": parent} | archives
+    settings = {"runtime": runtime, "work": str(work), "cgroup": parent} | lab
     (work / "settings.json").write_text(json.dumps(settings))
     try:
         _run_inside(work / "settings.json")
@@ -58,7 +58,8 @@ def run_flows(runtime, archives, keep):
 def _run_inside(settings):
     """This script again, as the first process of new namespaces, which takes all others with it when it ends."""
     unshare = "unshare --mount --net --pid --fork --kill-child --mount-proc --".split()
-    subprocess.run([*unshare, sys.executable, *sys.argv, "--inside", settings], check=False)
+    script = os.path.abspath(sys.argv[0])
+    subprocess.run([*unshare, sys.executable, script, *sys.argv[1:], "--inside", settings], check=False)
 
 
 def remove_cgroups(name):

@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 
-from . import daemons, report
+from . import daemons, report, root
 from .docker import Docker
 from .flow import Failure, Skip
 from .images import BUSYBOX, NGINX, SERVICES
@@ -37,9 +37,11 @@ class Lab:
 
 
 def main(settings_file, flows):
-    if os.getpid() == 1:
-        return _be_init()
     settings = json.loads(pathlib.Path(settings_file).read_text())
+    if os.getpid() == 1:
+        if "root" in settings:
+            root.enter(settings["root"], settings)
+        return _be_init()
     _prepare_namespaces()
     lab = Lab(settings)
     try:
@@ -56,7 +58,7 @@ def _be_init():
     """The first process of a pid namespace inherits orphans; it waits for them while its child does the work."""
     child = os.fork()
     if child == 0:
-        os.execv(sys.executable, [sys.executable, *sys.argv])
+        os.execv("/usr/bin/python3", ["python3", *sys.argv])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         pid, status = os.wait()

@@ -1,6 +1,7 @@
 //! Runs inside a container, alone in its root file system, and prints what it sees as JSON: [`conformance::Report`].
 //!
 //! `probe syscall NUMBER [ARGUMENT…]` tries a system call instead, and prints its result or the name of its error.
+//! `probe notify TEXT` tells a service manager TEXT, and `probe barrier` waits until it has read what it was told.
 //! `probe devices CGROUP`, on the host, joins that cgroup and prints what it may do with [devices](device_probe).
 //! Needs nothing but /proc; it is linked statically.
 
@@ -13,7 +14,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use conformance::report::{Node, Report};
-use conformance::{device_probe, mountinfo, sys};
+use conformance::{device_probe, mountinfo, service_manager, sys};
 use nix::errno::Errno;
 use nix::sys::stat::{major, minor};
 
@@ -38,6 +39,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("syscall") => try_syscall(arguments.get(2..).unwrap_or_default()),
+        Some("notify") => Ok(service_manager::send(
+            arguments.get(2).ok_or("usage: probe notify TEXT")?,
+        )?),
+        Some("barrier") => Ok(service_manager::barrier()?),
         Some("devices") => {
             let cgroup = arguments.get(2).ok_or("usage: probe devices CGROUP")?;
             let verdicts = device_probe::try_all(Path::new(cgroup))?;

@@ -311,7 +311,11 @@ fn a_unit_that_is_in_use_is_left_alone_and_one_that_has_failed_gives_way() {
     until("the other's unit", || {
         (scope.property("ActiveState") == "active").then_some(())
     });
-    let _ = scope.run_detached().refused(&[&scope.unit, "UnitExists"]);
+    let _ = scope.run_detached().refused(&[
+        "container's cgroup is not empty",
+        &scope.unit,
+        "UnitExists",
+    ]);
     assert_eq!(scope.property("ActiveState"), "active");
     let _ = run(Command::new("systemctl").args(["stop", &scope.unit])).ok();
     let _ = other.wait();

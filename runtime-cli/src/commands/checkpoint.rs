@@ -132,3 +132,42 @@ fn not_yet(attempt: &str) -> Failure {
          runc, to have them"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use crate::cli::{self, Command, Request};
+
+    fn parsed(arguments: &str) -> Command {
+        let words = arguments.split_ascii_whitespace().map(OsString::from);
+        match cli::parse(words.collect()) {
+            Ok(Request::Command(cli)) => cli.command,
+            other => panic!("{arguments}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_option_of_runcs_is_one() {
+        let both = "--image-path I --work-path W --tcp-established --ext-unix-sk --shell-job --lazy-pages --file-locks \
+                    --manage-cgroups-mode soft --empty-ns network --empty-ns ipc --auto-dedup";
+        let checkpoint = "--parent-path ../P --leave-running --tcp-skip-in-flight --link-remap --status-fd -1 \
+                          --page-server 10.0.0.1:27 --pre-dump";
+        let command = parsed(&format!("bareboat checkpoint {both} {checkpoint} web"));
+        assert!(matches!(command, Command::Checkpoint(it) if it.id == "web" && it.leave_running));
+        let restore = "--bundle B --console-socket S -d --pid-file P --no-subreaper --no-pivot \
+                       --lsm-profile apparmor:web --lsm-mount-context C";
+        let command = parsed(&format!("bareboat restore {both} {restore} web"));
+        assert!(matches!(command, Command::Restore(it) if it.id == "web" && it.detach));
+    }
+
+    #[test]
+    fn podman_does_not_take_a_missing_value_for_an_option_that_works() {
+        // It looks for these two texts, runc's and crun's, to know whether pods can be restored.
+        let words = ["bareboat", "restore", "--lsm-mount-context"].map(OsString::from);
+        let error = cli::parse(words.to_vec()).unwrap_err().failure.to_string();
+        for text in ["flag needs an argument", "requires an argument"] {
+            assert!(!error.contains(text), "{error}");
+        }
+    }
+}

@@ -40,11 +40,11 @@ pub(crate) struct Exec {
     #[arg(short, long)]
     pub(crate) tty: bool,
     /// User and group of the process
-    #[arg(short, long, value_name = "UID[:GID]", value_parser = parse_user)]
-    user: Option<Ids>,
+    #[arg(short, long, value_name = "UID[:GID]")]
+    user: Option<String>,
     /// Additional group of the process
     #[arg(short = 'g', long = "additional-gids", value_name = "GID")]
-    additional_gids: Vec<u32>,
+    additional_gids: Vec<i64>,
     /// File with the process as JSON, as in config.json, in place of the command and its options
     #[arg(short, long, value_name = "FILE")]
     process: Option<PathBuf>,
@@ -65,8 +65,8 @@ pub(crate) struct Exec {
           value_parser = parse_boolean)]
     no_new_privs: Option<bool>,
     /// Add a capability
-    #[arg(short, long, value_name = "CAPABILITY", value_parser = parse_capability)]
-    cap: Vec<Capability>,
+    #[arg(short, long, value_name = "CAPABILITY")]
+    cap: Vec<String>,
     /// Pass N descriptors to the process after its standard streams
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) preserve_fds: u32,
@@ -162,27 +162,36 @@ impl Exec {
                 .get_or_insert_default()
                 .extend(self.env.iter().cloned());
         }
-        if !self.cap.is_empty() {
+        let added: Vec<_> = self
+            .cap
+            .iter()
+            .filter_map(|name| capability(name))
+            .collect();
+        if !added.is_empty() {
             let capabilities = process
                 .capabilities()
                 .clone()
                 .unwrap_or_else(no_capabilities);
-            process.set_capabilities(Some(with_capabilities(capabilities, &self.cap)));
+            process.set_capabilities(Some(with_capabilities(capabilities, &added)));
         }
-        self.adapt_user(process.user_mut());
+        self.adapt_user(process.user_mut())?;
         Ok(process)
     }
 
-    fn adapt_user(&self, user: &mut User) {
-        if let Some(ids) = self.user {
+    fn adapt_user(&self, user: &mut User) -> Result<()> {
+        if let Some(ids) = self.user.as_deref().filter(|text| !text.is_empty()) {
+            let ids = parse_user(ids)
+                .map_err(|problem| Failure::new(format!("--user {ids:?}: {problem}")))?;
             user.set_uid(ids.uid);
             user.set_gid(ids.gid.unwrap_or(user.gid()));
         }
-        if !self.additional_gids.is_empty() {
-            user.additional_gids_mut()
-                .get_or_insert_default()
-                .extend(&self.additional_gids);
+        for gid in &self.additional_gids {
+            let gid = u32::try_from(*gid).map_err(|_| {
+                Failure::new(format!("additional-gids must be a positive number {gid}"))
+            })?;
+            user.additional_gids_mut().get_or_insert_default().push(gid);
         }
+        Ok(())
     }
 }
 
@@ -284,8 +293,13 @@ fn parse_user(text: &str) -> std::result::Result<Ids, String> {
     })
 }
 
-fn parse_capability(text: &str) -> std::result::Result<Capability, String> {
-    serde_json::from_value(Value::from(text)).map_err(|_| "no such capability".to_owned())
+/// A capability by its name. One that nobody knows is left out with a warning, as those of config.json are.
+fn capability(name: &str) -> Option<Capability> {
+    let known = serde_json::from_value(Value::from(name)).ok();
+    if known.is_none() {
+        tracing::warn!("--cap: {name:?} is not a capability: left out");
+    }
+    known
 }
 
 fn no_capabilities() -> LinuxCapabilities {
@@ -446,6 +460,30 @@ mod tests {
                 .contains(&Capability::SysPtrace)
         );
         assert_eq!(capabilities.ambient(), &None);
-        assert!(parse_capability("CAP_FLY").is_err());
+    }
+
+    #[test]
+    fn a_capability_that_nobody_knows_is_left_out() {
+        assert_eq!(capability("CAP_FLY"), None);
+        let process = adapted("--cap CAP_FLY --cap CAP_CHOWN web ls");
+        let bounding = process.capabilities().clone().unwrap().bounding().clone();
+        assert_eq!(
+            bounding.unwrap(),
+            [Capability::Kill, Capability::Chown].into_iter().collect()
+        );
+        let process = adapted("--cap CAP_FLY web ls");
+        assert_eq!(process.capabilities().clone().unwrap().effective(), &None);
+    }
+
+    #[test]
+    fn a_group_that_is_none_is_refused_as_runc_does() {
+        let arguments = ["exec", "-g", "5000000000", "web", "ls"];
+        let line = Line::parse_from(arguments).exec;
+        let process = serde_json::json!({"cwd": "/", "user": {"uid": 7, "gid": 8}, "args": ["sh"]});
+        let error = line
+            .adapt(serde_json::from_value(process).unwrap())
+            .unwrap_err();
+        let expected = "additional-gids must be a positive number 5000000000";
+        assert_eq!(error.to_string(), expected);
     }
 }

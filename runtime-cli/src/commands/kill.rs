@@ -31,8 +31,12 @@ impl Kill {
         if !self.all {
             return Ok(container.kill(signal)?);
         }
+        // runc since 1.2 takes the option for nothing: SIGKILL ends all processes without it, and another signal goes to the
+        // first process with it. Here it says what it does, as for runc before, since containerd passes on a user's
+        // `ctr task kill --all`, whatever the signal.
         match container.kill_all(signal) {
-            // All of no processes have the signal: containerd says so of a container that has ended.
+            // All of no processes have the signal: containerd calls `kill --all ID 9` when the first has ended, for those
+            // that it may have left in a shared PID namespace, and wants no error where it left none. So does runc.
             Err(error) if error.kind() == ErrorKind::NotRunning => Ok(()),
             result => Ok(result?),
         }

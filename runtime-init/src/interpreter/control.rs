@@ -115,11 +115,20 @@ impl AsFd for Control {
     }
 }
 
-/// Waits for a `start`; one that goes away before it has said so does not count.
+/// Waits for a `start`; one that goes away before it has said so does not count. A container that is asked to end before
+/// it was started ends.
 pub(crate) fn await_start(listener: BorrowedFd<'_>) -> Result<Control, Fault> {
+    let mut requests = sys::EndRequests::new();
     loop {
+        if let Some(requests) = &requests {
+            requests
+                .or_connection(listener)
+                .during(Operation::Control)?;
+        }
         let connection = match rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
             Err(Errno::INTR | Errno::CONNABORTED) => continue,
+            // RLIMIT_NOFILE leaves one descriptor, and it is the connection that has to be.
+            Err(Errno::MFILE) if requests.take().is_some() => continue,
             answer => answer.during(Operation::Control)?,
         };
         if receive_go(connection.as_fd()) == Ok(true) {

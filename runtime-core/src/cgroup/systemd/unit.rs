@@ -93,10 +93,13 @@ impl UnitPlan {
             property.origin().starts_with('/') && words.any(|word| word == property.name())
         };
         let origin = self.properties().find(named).map(Property::origin);
-        CgroupError::host(
-            origin.unwrap_or(POINTER),
-            format!("start the systemd unit {}: {text}", self.name),
-        )
+        let attempt = format!("start the systemd unit {}: {text}", self.name);
+        let problem = match error.is("UnitExists") {
+            // The phrase is runc's.
+            true => format!("the container's cgroup is not empty: {attempt}"),
+            false => attempt,
+        };
+        CgroupError::host(origin.unwrap_or(POINTER), problem)
     }
 }
 

@@ -5,6 +5,7 @@
 mod memory;
 mod scheduling;
 pub(crate) mod seccomp;
+mod signals;
 mod start;
 mod thread;
 
@@ -15,6 +16,7 @@ use core::mem::{ManuallyDrop, size_of};
 pub(crate) use scheduling::{
     reset_cpu_affinity, set_cpu_affinity, set_io_priority, set_memory_policy, set_scheduler,
 };
+pub(crate) use signals::{EndRequests, reset_signals};
 pub(crate) use start::Start;
 
 use runtime_init::{MountAttributes, Numbers};
@@ -44,6 +46,7 @@ mod number {
     pub(super) const EXIT_GROUP: usize = 231;
     pub(super) const KEYCTL: usize = 250;
     pub(super) const UNSHARE: usize = 272;
+    pub(super) const SIGNALFD4: usize = 289;
     pub(super) const PRLIMIT64: usize = 302;
     pub(super) const SETNS: usize = 308;
     pub(super) const SECCOMP: usize = 317;
@@ -52,6 +55,7 @@ mod number {
 mod number {
     pub(super) const GETCWD: usize = 17;
     pub(super) const IOCTL: usize = 29;
+    pub(super) const SIGNALFD4: usize = 74;
     pub(super) const EXIT: usize = 93;
     pub(super) const EXIT_GROUP: usize = 94;
     pub(super) const UNSHARE: usize = 97;
@@ -80,10 +84,6 @@ const PR_SET_DUMPABLE: usize = 4;
 const PR_CAPBSET_DROP: usize = 24;
 const PR_CAP_AMBIENT: usize = 47;
 const PR_CAP_AMBIENT_RAISE: usize = 2;
-const SIG_SETMASK: usize = 2;
-const LAST_SIGNAL: usize = 64;
-/// The size of the kernel's sigset_t in bytes.
-const SIGSET_SIZE: usize = 8;
 const AT_EMPTY_PATH: usize = 0x1000;
 const AT_RECURSIVE: usize = 0x8000;
 
@@ -144,29 +144,6 @@ pub(crate) fn exit(code: usize) -> ! {
     loop {
         let _ = call(number::EXIT_GROUP, [code, 0, 0, 0, 0]);
     }
-}
-
-/// Default dispositions and no blocked signal, whatever the caller of the runtime had.
-pub(crate) fn reset_signals() {
-    /// The kernel's `struct sigaction`: handler, flags, restorer, mask.
-    static DEFAULT: [usize; 4] = [0; 4];
-    static NO_SIGNALS: [u8; SIGSET_SIZE] = [0; SIGSET_SIZE];
-    for signal in 1..=LAST_SIGNAL {
-        // SAFETY: a sigaction of zeros sets the default; SIGKILL and SIGSTOP are refused, and have it anyway.
-        let _ = unsafe {
-            syscall(
-                number::RT_SIGACTION,
-                [signal, DEFAULT.as_ptr() as usize, 0, SIGSET_SIZE, 0],
-            )
-        };
-    }
-    // SAFETY: an empty set of the size that is given.
-    let _ = unsafe {
-        syscall(
-            number::RT_SIGPROCMASK,
-            [SIG_SETMASK, NO_SIGNALS.as_ptr() as usize, 0, SIGSET_SIZE, 0],
-        )
-    };
 }
 
 /// Clones this process as a child of its own parent. `None` in the child.
