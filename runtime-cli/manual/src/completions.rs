@@ -34,6 +34,7 @@ fn with_plain_switches(command: Command) -> Command {
             true => arg
                 .require_equals(false)
                 .hide_default_value(false)
+                .allow_hyphen_values(false)
                 .num_args(0)
                 .action(ArgAction::SetTrue),
             false => arg,

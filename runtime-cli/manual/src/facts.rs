@@ -29,10 +29,10 @@ const XDG_RUNTIME_DIR: (&str, &str) = (
 const NOTIFY_SOCKET: (&str, &str) = (
     "NOTIFY_SOCKET",
     "Where the container tells that it is ready, as sd_notify(3) has it. The container has a socket of its own for that, and \
-     what it says there is passed on.",
+     what it says there is passed on. `bareboat start` and `bareboat run --detach` return when it has said so, or has ended.",
 );
 const LISTEN_FDS: (&str, &str) = (
-    "LISTEN_FDS, LISTEN_PID",
+    "LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID",
     "Sockets of socket activation, as sd_listen_fds(3) has them. They are passed on to the container.",
 );
 
@@ -94,7 +94,7 @@ fn environment(command: &str) -> Entries {
     match command {
         "features" | "spec" | "plan" => &[],
         "bareboat" | "create" | "run" => &[XDG_RUNTIME_DIR, NOTIFY_SOCKET, LISTEN_FDS],
-        "exec" => &[XDG_RUNTIME_DIR, LISTEN_FDS],
+        "start" => &[XDG_RUNTIME_DIR, NOTIFY_SOCKET],
         _ => &[XDG_RUNTIME_DIR],
     }
 }
