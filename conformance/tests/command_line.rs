@@ -57,7 +57,7 @@ fn what_follows_the_container_is_the_programs_even_where_it_looks_like_an_option
     let container = running();
     let echoed = container.exec(&[], &["echo", "-user", "--cwd", "-detach", "--"]);
     assert_eq!(echoed.ok().stdout, "-user --cwd -detach --\n");
-    let listed = container.exec(&["-env", "A=-e", "-e", "-x=--env"], &["env"]);
+    let listed = container.exec(&["-env", "A=-e", "--env", "-x=--env"], &["env"]);
     let listed = listed.ok().stdout;
     assert!(listed.contains("\nA=-e\n"), "{listed}");
     assert!(listed.contains("\n-x=--env\n"), "{listed}");

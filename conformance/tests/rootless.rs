@@ -6,11 +6,12 @@ mod user;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Command;
 
 use conformance::driver::is_systemd_and;
 use conformance::process::{run, until};
 use conformance::runtime::runtime;
-use conformance::{Config, cgroup};
+use conformance::{Config, Container, cgroup};
 use serde_json::{Value, json};
 
 use user::{GID, UID, User};
@@ -376,6 +377,69 @@ fn a_user_has_limits_in_a_cgroup_that_is_his() {
     let left = cgroup::existing(&inner);
     cgroup::remove(&delegated);
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// As `unshare --map-root-user` alone makes it: the mounts are still the host's.
+#[test]
+fn root_of_a_user_namespace_needs_no_mount_namespace_of_his_own() {
+    let Some(user) = User::new() else { return };
+    let in_namespace = |script: &str| {
+        let mut command = user.command(&[]);
+        command.args(["unshare", "--user", "--map-root-user", "sh", "-c"]);
+        command.arg(format!("{script}exec \"$@\"")).arg("sh");
+        command.arg(user.program()).arg("--root");
+        command.arg(user.container.state_root());
+        command
+            .args(["run", "--bundle"])
+            .arg(user.container.bundle());
+        run(command.arg(&user.container.id))
+    };
+    user.config(|config| {
+        let own = json!([{"containerID": 0, "hostID": 0, "size": 1}]);
+        config.set("/linux/uidMappings", own.clone());
+        config
+            .set("/linux/gidMappings", own)
+            .shell("id -u; cat /proc/keys");
+    });
+    assert_eq!(in_namespace("").ok().stdout, "0\n");
+
+    // /proc/sys/user has the limits of the user namespace that its reader is in.
+    if runtime().is_bareboat() {
+        let refused = in_namespace("echo 0 > /proc/sys/user/max_user_namespaces && ");
+        let _ = refused.refused(&["user.max_*_namespaces"]);
+        user.container.assert_nothing_left();
+    }
+}
+
+#[test]
+fn root_goes_without_cgroups_that_are_read_only_if_he_says_so() {
+    if is_systemd_and("systemd writes the cgroups of the host") {
+        return;
+    }
+    let container = Container::new(|config| {
+        config.remove("/linux/cgroupsPath").args(&["true"]);
+    });
+    let script: String = cgroup::hierarchies()
+        .iter()
+        .map(|(_, mount)| mount.display())
+        .map(|mount| {
+            format!("mount --bind {mount} {mount} && mount -o remount,bind,ro {mount} && ")
+        })
+        .collect();
+    let run_with = |options: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c"]);
+        command.arg(format!("{script}exec \"$@\"")).arg("sh");
+        command.arg(&runtime().path).arg("--root");
+        command.arg(container.state_root()).args(options);
+        command.args(["run", "--bundle"]).arg(container.bundle());
+        run(command.arg(&container.id))
+    };
+    for options in [&[][..], &["--rootless", "false"]] {
+        let _ = run_with(options).refused(&["unable to apply cgroup configuration"]);
+        container.assert_nothing_left();
+    }
+    let _ = run_with(&["--rootless=true"]).ok();
 }
 
 fn delegated_controller(name: &str) -> bool {

@@ -470,10 +470,7 @@ fn a_run_that_was_stopped_makes_the_terminal_raw_again() {
 
 #[test]
 fn a_run_in_the_background_stops_until_it_is_given_the_terminal() {
-    if runtime().departs(
-        "runc",
-        "goes on in the background, and never gets the terminal",
-    ) {
+    if runtime().departs("runc", "is not stopped in the background") {
         return;
     }
     let container = with_terminal("echo ready; read line; echo \"got $line\"; exit 3", |_| {});

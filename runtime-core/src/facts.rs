@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use oci_spec::runtime::{Process, Spec};
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::builder::CgroupDriver;
 use crate::cgroup::{Layout, Systemd};
@@ -24,6 +27,11 @@ pub struct HostFacts {
     /// Whether the caller is in a user namespace below the first one, as rootless Podman starts a runtime: nobody can make
     /// a device there.
     pub user_namespace: bool,
+    /// Whether the mounts that the caller sees are another's: he entered a user namespace and kept the mount namespace. He
+    /// may not clone them then, and the container, which has a copy, may.
+    pub foreign_mounts: bool,
+    /// Whether nobody may call setgroups(2) in the caller's user namespace, nor in any below.
+    pub denies_setgroups: bool,
     /// The highest capability that the kernel knows (`/proc/sys/kernel/cap_last_cap`).
     pub last_capability: u32,
     /// Where the host has a procfs or sysfs: only `--no-pivot`, which leaves the host's mounts below the root, asks.
@@ -50,11 +58,14 @@ impl HostFacts {
 
     fn read_with(rootless_cgroups: Option<bool>) -> Result<HostFacts> {
         let cgroups = Layout::detect_for(rootless_cgroups);
+        let user_namespace = in_user_namespace();
         Ok(HostFacts {
             cgroups: cgroups.host(|| "read the cgroup hierarchies".to_owned())?,
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
-            user_namespace: in_user_namespace(),
+            user_namespace,
+            foreign_mounts: user_namespace && has_foreign_mounts(),
+            denies_setgroups: user_namespace && denies_setgroups(),
             last_capability: last_capability(),
             kernel_mounts: Vec::new(),
             resctrl: None,
@@ -93,6 +104,11 @@ impl HostFacts {
         Ok(facts)
     }
 
+    /// Whether the caller can clone mounts for the container. Otherwise its init does.
+    pub(crate) fn may_clone_mounts(&self) -> bool {
+        !self.is_unprivileged() && !self.foreign_mounts
+    }
+
     /// Whether the caller has none of root's rights over the host, and the container is what he may make in a user namespace
     /// of his own.
     pub(crate) fn is_unprivileged(&self) -> bool {
@@ -109,6 +125,8 @@ impl HostFacts {
             uid: 0,
             gid: 0,
             user_namespace: false,
+            foreign_mounts: false,
+            denies_setgroups: false,
             last_capability: 40,
             kernel_mounts: Vec::new(),
             resctrl: None,
@@ -123,6 +141,17 @@ impl HostFacts {
 fn in_user_namespace() -> bool {
     std::fs::read_to_string("/proc/self/uid_map")
         .is_ok_and(|map| !map.split_whitespace().eq(["0", "0", "4294967295"]))
+}
+
+/// The first thing that open_tree(2) asks for is CAP_SYS_ADMIN in the user namespace that the mount namespace belongs to.
+fn has_foreign_mounts() -> bool {
+    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    open_tree(CWD, "/", clone).is_err_and(|errno| errno == Errno::PERM)
+}
+
+/// user_namespaces(7), "The /proc/pid/setgroups file".
+fn denies_setgroups() -> bool {
+    std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|rule| rule.trim() == "deny")
 }
 
 /// Where file systems of these types are mounted.

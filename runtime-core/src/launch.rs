@@ -319,15 +319,18 @@ fn start_error(plan: &Plan, in_cgroup: bool, cause: io::Error) -> Error {
             namespaces::names(flags)
         ),
     };
-    if let Some(remedy) = start_remedy(cause.raw_os_error()) {
+    if let Some(remedy) = start_remedy(plan.clone_flags, cause.raw_os_error()) {
         attempt = format!("{attempt} ({remedy})");
     }
     Error::io(ErrorKind::Setup, attempt, cause).at("/linux/namespaces")
 }
 
 /// What clone(2) means by an errno that says something else.
-fn start_remedy(errno: Option<i32>) -> Option<&'static str> {
+fn start_remedy(clone_flags: u32, errno: Option<i32>) -> Option<&'static str> {
     match errno? {
+        libc::EPERM if clone_flags & namespaces::NEWUSER != 0 => Some(
+            "may the caller make user namespaces? see, on some distributions, the sysctl kernel.unprivileged_userns_clone",
+        ),
         libc::ENOSPC => Some(
             "this user has as many namespaces of a kind as the sysctls user.max_*_namespaces let one have, or they are \
              nested too deep",

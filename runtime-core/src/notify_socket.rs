@@ -175,6 +175,20 @@ pub struct Readiness {
 impl Container {
     /// Listens for its program to say that it is ready. To be called between `create` and `start`.
     ///
+    /// ```no_run
+    /// use runtime_core::{Bundle, Container, ServiceManager};
+    ///
+    /// let bundle = Bundle::load("/srv/bundles/web")?;
+    /// let container = Container::builder("web", bundle).notify_socket(true).create()?;
+    /// let manager = ServiceManager::connect("/run/systemd/notify")?;
+    /// let readiness = container.listen_for_readiness(manager)?;
+    /// container.start()?;
+    /// if let Some(pid) = container.pid() {
+    ///     readiness.forward(pid)?;
+    /// }
+    /// # Ok::<(), runtime_core::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidState`](crate::ErrorKind::InvalidState) unless it is created, and was created with

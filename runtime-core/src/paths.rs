@@ -22,7 +22,7 @@ pub(crate) fn read_only(plan: &mut Builder<'_>) -> Result<()> {
 /// Opens the null device for masks where the init has to: once the root is changed, it does not see the host's.
 pub(crate) fn open_null_device(plan: &mut Builder<'_>) -> Result<()> {
     let masked = plan.linux().and_then(|linux| linux.masked_paths().as_ref());
-    if plan.facts.is_unprivileged() && masked.is_some_and(|paths| !paths.is_empty()) {
+    if !plan.facts.may_clone_mounts() && masked.is_some_and(|paths| !paths.is_empty()) {
         plan.null_device = Some(null_device(plan)?);
     }
     Ok(())

@@ -6,7 +6,7 @@ use oci_spec::runtime::Process;
 use runtime_init::{Numbers, Step, Text, TextList};
 
 use crate::annotations;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::namespaces::{NEWTIME, NEWUSER, Namespaces};
 use crate::plan::{Builder, Origin, Source, c_string, pointer, text_list};
 use crate::{apparmor, exec_cpu_affinity, notify_socket, rootless, selinux};
@@ -183,7 +183,7 @@ pub(crate) fn arguments(plan: &mut Builder<'_>, process: &Process) -> Result<()>
         // No directory of PATH has it; said as of any other that is not there, for who looks for that.
         Some(name) if name.is_empty() => {
             let problem = r#"exec: "": executable file not found in $PATH"#;
-            return Err(Error::new(ErrorKind::Program, problem).at("/process/args/0"));
+            return Err(Error::config("/process/args", problem));
         }
         Some(_) => {}
     }
@@ -265,7 +265,8 @@ pub(crate) fn user(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
         check_id(&format!("/process/user/additionalGids/{number}"), *gid)?;
     }
     let groups: Vec<u8> = groups.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
-    let denied = plan.facts.is_unprivileged() && groups.is_empty();
+    let may_be_denied = plan.facts.is_unprivileged() || plan.facts.denies_setgroups;
+    let denied = may_be_denied && groups.is_empty();
     let kept = annotations::is_set(plan.spec, annotations::KEEP_ORIGINAL_GROUPS);
     if !groups.is_empty() && !kept {
         rootless::check_groups(plan)?;

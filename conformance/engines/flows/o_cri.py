@@ -93,15 +93,18 @@ def limits(node, _lab):
     pod = node.pod()
     resources = {1: 100_000, 2: 50_000, 3: 512, 4: 64 * MEBI, 5: 900, 6: "0"}
     container = node.start(pod, resources=resources)
-    memory = lambda: node.file(container, "memory/memory.limit_in_bytes", "memory.max")  # noqa: E731
-    quota = lambda: node.file(container, "cpu/cpu.cfs_quota_us", "cpu.max").split()[0]  # noqa: E731
-    same((memory(), quota()), (str(64 * MEBI), "50000"), "the limits")
+
+    def seen():
+        quota = node.file(container, "cpu/cpu.cfs_quota_us", "cpu.max")
+        return node.file(container, "memory/memory.limit_in_bytes", "memory.max"), quota.split()[0]
+
+    same(seen(), (str(64 * MEBI), "50000"), "the limits")
     same(node.file(container, "cpuset/cpuset.cpus", "cpuset.cpus"), "0", "the processors")
     same(node.shell(container, "cat /proc/1/oom_score_adj"), "900", "the score")
     cgroups = pathlib.Path(f"/proc/{node.pid(container)}/cgroup").read_text()
     holds(cgroups, f"/{pod.cgroup}/{container}\n", "the list of cgroups")
     node.service("UpdateContainerResources", {1: container, 2: {1: 100_000, 2: 25_000, 4: 32 * MEBI}})
-    same((memory(), quota()), (str(32 * MEBI), "25000"), "the limits after the update")
+    same(seen(), (str(32 * MEBI), "25000"), "the limits after the update")
     same(node.status(container)[0], "running", "the state")
 
 

@@ -1,7 +1,6 @@
 """containerd as a kubelet drives it, over gRPC: what pods and containers are made of."""
 
 import os
-import pathlib
 
 from harness.cri import decode
 from harness.docker import call
@@ -76,14 +75,14 @@ def network(node, _lab):
     same(call(curl).succeeds(), "page", "what the node's port answers")
 
 
-@on_kubelet("command, arguments, environment, working directory and labels")
+@on_kubelet("command, arguments, environment and working directory")
 def process(node, _lab):
-    config = {4: ["$0 $1 $COLOUR; pwd", "first", "second"], 5: "/new/place", 6: [{1: "COLOUR", 2: "blue"}]}
-    config[4][0] = f"echo {config[4][0]}; sleep 600"
+    script = "echo $0 $1 $COLOUR; pwd; sleep 600"
+    config = {4: [script, "first", "second"], 5: "/new/place", 6: [{1: "COLOUR", 2: "blue"}]}
     container = node.start(node.pod(), "sh", "-c", config=config)
-    status = lambda: (pathlib.Path(node.directory) / "logs-pod/one.log").read_text()  # noqa: E731
-    until(lambda: "/new/place" in status(), "it prints its directory")
-    holds(status(), "first second blue", "the log")
+    log = node.directory / "logs-pod/one.log"
+    until(lambda: "/new/place" in log.read_text(), "it prints its directory")
+    holds(log.read_text(), "first second blue", "the log")
     same(node.shell(container, "echo $COLOUR; pwd"), "blue\n/new/place", "what exec sees")
 
 
@@ -187,6 +186,6 @@ def privileged(node, _lab):
 @on_kubelet("a container with a terminal has one, and its log")
 def terminal(node, _lab):
     container = node.start(node.pod(), "sh", "-c", "tty; sleep 600", config={14: 1})
-    log = pathlib.Path(node.directory) / "logs-pod/one.log"
+    log = node.directory / "logs-pod/one.log"
     until(lambda: "/dev/pts/0" in log.read_text(), "the log has the terminal's name")
     same(node.shell(container, "readlink /proc/1/fd/0"), "/dev/pts/0", "standard input of process 1")

@@ -10,23 +10,25 @@ from harness.flow import find, flow, holds, same
 from harness.podman import needs, on_podman, with_podman
 from harness.user import FIRST, ID, rootless_podman
 
-from . import a_run, b_exec, d_files, e_security, f_namespaces, g_build, j_podman
+from . import a_run, b_exec, d_files, e_security, f_namespaces, g_build, j_podman, q_images
 
 AS_DOCKER = [
     *[a_run.hello, a_run.exit_codes, a_run.not_found, a_run.not_executable, a_run.stdin, a_run.terminal],
-    *[a_run.interrupt, a_run.detached, a_run.stubborn, a_run.kill, a_run.restart, a_run.attached_start],
+    *[a_run.interrupt, a_run.detached, a_run.stubborn, a_run.kill, a_run.wait, a_run.restart, a_run.attached_start],
     *[b_exec.plain, b_exec.terminal, b_exec.cannot_execute, b_exec.detached, b_exec.shares, b_exec.top],
-    *[d_files.bind_file, d_files.named, d_files.tmpfs, d_files.read_only, d_files.masked, d_files.added_device],
+    *[d_files.bind_file, d_files.named, d_files.copied_up, d_files.tmpfs, d_files.read_only],
+    *[d_files.masked, d_files.added_device],
     *[e_security.capabilities, e_security.unprivileged_user, e_security.unconfined, e_security.own_profile],
-    *[e_security.no_new_privileges, e_security.streams, e_security.sysctl],
+    *[e_security.no_new_privileges, e_security.added_group, e_security.streams, e_security.sysctl],
     *[f_namespaces.own_processes, f_namespaces.shared_pid, f_namespaces.shared_ipc, f_namespaces.shared_net],
     *[f_namespaces.host_namespaces, f_namespaces.no_network, f_namespaces.by_name],
     *[g_build.failing],
+    *[q_images.differences, q_images.commit, q_images.export_import, q_images.save_load],
 ]
 
 AS_ROOT = [
     *[j_podman.remove_running, j_podman.attach_terminal, j_podman.user_directory_environment, j_podman.health],
-    *[j_podman.process_limits, j_podman.copy, j_podman.archives, j_podman.user, j_podman.init],
+    *[j_podman.process_limits, j_podman.user, j_podman.init],
     *[j_podman.shared_uts, j_podman.published, j_podman.build, j_podman.life],
 ]
 

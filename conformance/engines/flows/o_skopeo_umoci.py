@@ -1,4 +1,4 @@
-"""An image's way to a container without an engine: skopeo copies it, umoci makes a bundle of it, the runtime runs it."""
+"""An image's way to a container without an engine: skopeo copies it, umoci unpacks it, the runtime runs the bundle."""
 
 import json
 
@@ -50,7 +50,10 @@ def steps(lab):
     script = f'exec "$@" </dev/null >{log} 2>&1'
     create = [lab.runtime, "--root", lab.work / "umoci-state", "create", "--bundle", bundle, "umoci-steps"]
     call(["sh", "-c", script, "sh", *create]).succeeds()
-    state = lambda: json.loads(_runtime(lab, "state", "umoci-steps").succeeds())  # noqa: E731
+
+    def state():
+        return json.loads(_runtime(lab, "state", "umoci-steps").succeeds())
+
     same((state()["status"], state()["bundle"]), ("created", str(bundle)), "state and bundle")
     _runtime(lab, "start", "umoci-steps").succeeds()
     same(state()["status"], "running", "the state")

@@ -76,14 +76,18 @@ class Kubelet:
         self.service = Service(view.containerd_socket)
         self.cgroup = f"{cgroup}/pods"
 
-    def pod(self, name="pod", modes=(NODE, CONTAINER, POD), handler="", **fields):
-        """Runs a sandbox. The modes are those of network, pid and ipc; fields are LinuxPodSandboxConfig's and others."""
+    def pod(self, name="pod", modes=(NODE, CONTAINER, POD), handler="", config=None, linux=None):
+        """Runs a sandbox.
+
+        The modes are those of network, pid and ipc; `config` and `linux` are further fields of PodSandboxConfig and
+        LinuxPodSandboxConfig.
+        """
         cgroup = f"{self.cgroup}/{name}"
         context = {1: dict(enumerate(modes, 1)), 9: {1: 0}}
-        linux = {1: f"/{cgroup}", 2: context} | fields.pop("linux", {})
+        for_linux = {1: f"/{cgroup}", 2: context} | (linux or {})
         logs = self.directory / f"logs-{name}"
-        config = {1: {1: name, 2: f"{name}-uid", 3: "default"}, 3: str(logs), 8: linux} | fields.pop("config", {})
-        return Pod(self.service("RunPodSandbox", {1: config, 2: handler})[1].decode(), config, cgroup)
+        message = {1: {1: name, 2: f"{name}-uid", 3: "default"}, 3: str(logs), 8: for_linux} | (config or {})
+        return Pod(self.service("RunPodSandbox", {1: message, 2: handler})[1].decode(), message, cgroup)
 
     def create(self, pod, *command, name="one", resources=None, security=None, config=None):
         """Creates a container: its ID."""

@@ -4,6 +4,7 @@ import copy
 import functools
 import os
 import pathlib
+import shutil
 
 from . import images
 from .docker import Docker, call
@@ -53,6 +54,8 @@ def environment(directory, runtime):
 class Podman(Docker):
     """Podman, which takes the commands that Docker takes."""
 
+    user = "root"
+
     def __init__(self, directory, runtime, cgroup):
         self.directory = directory
         self.runtime_name = os.path.basename(runtime)
@@ -62,6 +65,13 @@ class Podman(Docker):
     def bare(self, *arguments):
         """Without the parent of its cgroup, for what belongs to a pod."""
         return call([CLIENT, *arguments], env=self.env)
+
+    def new_directory(self, name):
+        """One that the client's user may write to."""
+        directory = self.directory / name
+        directory.mkdir()
+        shutil.chown(directory, self.user)
+        return directory
 
     def remove_all(self):
         self("pod", "rm", "--force", "--all", "--time", "0").succeeds()
@@ -102,12 +112,13 @@ def on_podman(function, client_of=podman):
 
 
 def with_podman(function, client_of=podman):
-    """A flow of Docker's, with Podman in its place."""
+    """A flow of Docker's, with Podman in its place, and with a directory of its own to leave files in."""
 
     @functools.wraps(function)
     def with_client(client, lab):
         view = copy.copy(lab)
         view.docker = client
+        view.work = client.new_directory(f"{function.__module__}-{function.__name__}")
         function(view)
 
     return on_podman(with_client, client_of)

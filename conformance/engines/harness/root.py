@@ -23,7 +23,8 @@ def make(cache, suite):
         command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}"]
         command += ['--aptopt=Acquire::Check-Valid-Until "false"']  # for a mirror that is behind
         command += [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ["doc", "man", "locale", "info"]]
-        subprocess.run([*command, suite, unfinished], stdin=subprocess.DEVNULL, check=True)
+        if subprocess.run([*command, suite, unfinished], stdin=subprocess.DEVNULL, check=False).returncode != 0:
+            sys.exit(f"there is no root filesystem of Debian {suite}")
         unfinished.rename(root)
     return str(root.resolve())
 

@@ -28,6 +28,8 @@ BECOME = ["/usr/bin/setpriv", "--reuid", NAME, "--regid", NAME, "--init-groups",
 class RootlessPodman(Podman):
     """Podman of the user, without any right to a cgroup."""
 
+    user = NAME
+
     def __init__(self, home, runtime):
         super().__init__(home, runtime, cgroup=None)
         runtime_directory = pathlib.Path("/run/user") / str(ID)

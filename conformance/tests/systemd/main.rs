@@ -1,6 +1,7 @@
 //! The systemd cgroup driver: the container is a transient unit of a systemd that runs here. Where none does, nothing is
 //! tested.
 
+mod notify;
 mod user;
 
 use std::fs;

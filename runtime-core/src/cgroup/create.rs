@@ -141,16 +141,16 @@ fn cannot_make(path: &Path, errno: Errno) -> CgroupError {
         format_args!("make the cgroup {}", path.display()),
         errno,
     );
+    let not_applied = |why: &str| {
+        let path = path.display();
+        let attempt =
+            format_args!("unable to apply cgroup configuration{why}: make the cgroup {path}");
+        CgroupError::failed(POINTER, attempt, errno)
+    };
     match errno {
-        // The phrase is runc's.
-        Errno::ACCESS | Errno::PERM | Errno::ROFS => CgroupError::failed(
-            POINTER,
-            format_args!(
-                "unable to apply cgroup configuration (permission denied): make the cgroup {}",
-                path.display()
-            ),
-            errno,
-        ),
+        // The phrases are runc's.
+        Errno::ACCESS | Errno::PERM => not_applied(" (permission denied)"),
+        Errno::ROFS => not_applied(""),
         Errno::AGAIN => error
             .explained("cgroup.max.depth or cgroup.max.descendants of a parent does not let it"),
         Errno::OPNOTSUPP => {

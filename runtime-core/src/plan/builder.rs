@@ -114,7 +114,7 @@ impl<'a> Builder<'a> {
         Ok(Slot(number))
     }
 
-    /// A slot for a tree of the host's mounts. A caller without privileges may not clone those: the init, which has a copy of
+    /// A slot for a tree of the host's mounts. A caller without rights over them may not clone those: the init, which has a copy of
     /// them in the container's mount namespace, does so in a step of its own.
     ///
     /// # Errors
@@ -122,10 +122,8 @@ impl<'a> Builder<'a> {
     /// As for [`Builder::slot`].
     pub(crate) fn tree(&mut self, origin: impl Into<Origin>, source: Source) -> Result<Slot> {
         let origin = origin.into();
-        let opened_here = self
-            .facts
-            .is_unprivileged()
-            .then(|| (origin.clone(), source.clone()));
+        let opened_here =
+            (!self.facts.may_clone_mounts()).then(|| (origin.clone(), source.clone()));
         let slot = self.slot(origin, source)?;
         if let Some((origin, source)) = opened_here {
             mounts::open_in_container(self, origin, slot, &source)?;

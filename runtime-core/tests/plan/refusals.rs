@@ -274,6 +274,7 @@ fn process() -> Vec<Row> {
         itself("/process/args", Value::Null),
         ("/process/args", json!(["sh", "a\u{0}b"]), "/process/args/1"),
         ("/process/env", json!(["A=1", "B"]), "/process/env/1"),
+        ("/process/env", json!(["A=1", "=B"]), "/process/env/1"),
         ("/process/env", json!(["A=1\u{0}"]), "/process/env/0"),
         (
             "/process/consoleSize",

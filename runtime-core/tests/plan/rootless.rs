@@ -116,8 +116,17 @@ fn the_init_opens_all_trees_itself_and_that_of_masks_before_the_root_changes() {
     assert!(expected.contains(&("/mounts/0".to_owned(), Expected::Proc)));
     assert!(expected.contains(&("/root/path".to_owned(), Expected::Anything)));
 
-    let roots = compile_for(&config, &HostFacts::typical()).unwrap();
-    assert!(!names(&roots).contains(&"OpenTree".to_owned()));
+    let opens = |facts: &HostFacts| {
+        let plan = compile_for(&config, facts).unwrap();
+        names(&plan).contains(&"OpenTree".to_owned())
+    };
+    assert!(!opens(&HostFacts::typical()));
+    // Root of a user namespace, in his maker's mount namespace.
+    assert!(opens(&HostFacts {
+        user_namespace: true,
+        foreign_mounts: true,
+        ..HostFacts::typical()
+    }));
 }
 
 #[test]
