@@ -148,8 +148,9 @@ JSON object that the OCI Runtime Specification calls the features structure.",
 Sends a signal to the first process of a container. The signal is a number
 or a name, with or without SIG, such as 9, KILL or SIGKILL.
 
-Where the container has no pid namespace of its own, its other processes
-live on; --all reaches them.",
+KILL ends all processes of a container, whether it has a pid namespace of
+its own or not. --all sends any other signal to all of them, too, and does
+not mind a container that has ended.",
         examples: &[
             example("Ask a container to end", "bareboat kill web"),
             example("End it", "bareboat kill web KILL"),
