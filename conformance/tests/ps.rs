@@ -12,10 +12,18 @@ fn two_sleepers() -> Container {
         config.shell("sleep 61 & sleep 62 & wait");
     });
     let _ = container.run_detached();
-    until("three processes", || {
-        (pids(&container).len() == 3).then_some(())
+    // A child that the shell has made looks like the shell until it executes its program.
+    until("the shell and two sleeps", || {
+        let pids = pids(&container);
+        let sleeps = pids.iter().filter(|&&pid| is_sleep(pid)).count();
+        ((pids.len(), sleeps) == (3, 2)).then_some(())
     });
     container
+}
+
+fn is_sleep(pid: i32) -> bool {
+    let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    arguments.starts_with(b"sleep\0")
 }
 
 fn pids(container: &Container) -> Vec<i32> {
