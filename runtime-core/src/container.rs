@@ -22,7 +22,8 @@ use crate::{cgroup_error, namespaces};
 /// How long `delete` waits for processes that it killed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often it kills again.
+/// When it kills again; each time after twice as long. To be killed, processes are frozen in version 1, and cannot end
+/// meanwhile: on a machine with more to do than it can, they need their time between two rounds.
 const KILL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A container, by what is recorded of it. It is only a handle: dropping it does nothing to the container.
@@ -389,6 +390,7 @@ impl Container {
         }
         let _ = self.signal_init(libc::SIGKILL);
         let deadline = Instant::now() + KILL_TIMEOUT;
+        let mut interval = KILL_INTERVAL;
         loop {
             if let Some(cgroup) = &self.record.cgroup {
                 if all {
@@ -397,7 +399,8 @@ impl Container {
                 let _ = cgroup.thaw();
             }
             // Where the kernel does not kill a cgroup as a whole, one more may have been started.
-            let again = deadline.min(Instant::now() + KILL_INTERVAL);
+            let again = deadline.min(Instant::now() + interval);
+            interval *= 2;
             if self.has_ended_by(again, all) {
                 return Ok(());
             }
