@@ -19,8 +19,10 @@ use crate::state::{self, Directory, Record};
 use crate::status::{State, Status, state, state_json};
 use crate::{cgroup_error, namespaces};
 
-/// How long `delete` waits for processes that it killed.
-const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long `delete` waits for processes that it killed. Each gives up its mount namespace on its way out, which waits for
+/// a grace period of the kernel (synchronize_rcu_expedited): where hundreds end at once on a busy machine, that was seen to
+/// take more than ten seconds.
+const KILL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// When it kills again; each time after twice as long. To be killed, processes are frozen in version 1, and cannot end
 /// meanwhile: on a machine with more to do than it can, they need their time between two rounds.
@@ -411,7 +413,10 @@ impl Container {
         match self.pid() {
             Some(pid) => Err(Error::new(
                 ErrorKind::Host,
-                format!("process {pid} is still there 10 s after it was killed"),
+                format!(
+                    "process {pid} is still there {} s after it was killed",
+                    KILL_TIMEOUT.as_secs()
+                ),
             )),
             // The cgroup's removal says who is left.
             None => Ok(()),
