@@ -13,9 +13,9 @@ CALLERS = 16
 AT_ONCE = 200
 IN_A_ROW = 300
 
-# What dockerd and containerd may have more of, after hundreds of containers, than after a few: connections that they
-# keep for reuse. runc shows the same.
-SLACK = 8
+# So many more descriptors the daemons may have after hundreds of containers: with runc, too, dockerd keeps some
+# for each caller that it served at once. One for each container would be a hundred or more.
+SLACK = CALLERS
 
 
 def _share_out(act, items):
