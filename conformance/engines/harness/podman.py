@@ -93,6 +93,8 @@ def podman(lab):
     # Caches of the host's own Podman are not touched.
     pathlib.Path("/var/lib/containers").mkdir(exist_ok=True)
     call(["mount", "-t", "tmpfs", "tmpfs", "/var/lib/containers"]).succeeds()
+    # Its conmon leaves a file named oom where it was started.
+    os.chdir(directory)
     client = Podman(directory, lab.runtime, lab.cgroup)
     client("load", "--quiet", "--input", images.make_busybox_image(directory)).succeeds()
     return client
