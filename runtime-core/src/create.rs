@@ -11,9 +11,9 @@ use crate::error::Result;
 use crate::facts::HostFacts;
 use crate::home;
 use crate::hooks::{self, Kind};
-use crate::notify_socket;
 use crate::plan::{self, Options, Plan};
 use crate::state::{Directory, Record, check_id};
+use crate::{namespaces, notify_socket};
 
 /// Creates a container.
 ///
@@ -133,7 +133,8 @@ impl ContainerBuilder {
         self
     }
 
-    /// What [`ContainerBuilder::create`] would do, without doing anything.
+    /// What [`ContainerBuilder::create`] would do, without doing anything. Of a configuration that only root can carry out, for
+    /// it has no user namespace, anybody learns what root's would do.
     ///
     /// # Errors
     ///
@@ -141,7 +142,12 @@ impl ContainerBuilder {
     pub fn plan(&self) -> Result<Plan> {
         let mut options = self.options.clone();
         options.notify_directory = self.notify_directory();
-        plan::compile_with(self.bundle.spec(), &self.facts()?, &options)
+        let spec = self.bundle.spec();
+        let mut facts = self.facts()?;
+        if facts.is_unprivileged() && !namespaces::has_user_namespace(spec) {
+            facts = facts.of_root();
+        }
+        plan::compile_with(spec, &facts, &options)
     }
 
     /// Creates the container. Its process waits for [`Container::start`].

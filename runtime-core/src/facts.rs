@@ -115,6 +115,16 @@ impl HostFacts {
         self.uid != 0
     }
 
+    /// What root finds where a user has looked.
+    pub(crate) fn of_root(self) -> HostFacts {
+        HostFacts {
+            cgroups: self.cgroups.of_root(),
+            uid: 0,
+            gid: 0,
+            ..self
+        }
+    }
+
     /// The facts of a host as most are: root, cgroup version 2, a recent kernel. For examples, tests and fuzzing.
     pub fn typical() -> HostFacts {
         HostFacts {

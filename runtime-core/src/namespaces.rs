@@ -127,16 +127,22 @@ impl<'a> Namespaces<'a> {
     }
 }
 
+/// Whether the configuration has a user namespace, made or joined.
+pub(crate) fn has_user_namespace(spec: &Spec) -> bool {
+    listed(spec).any(|namespace| flag(namespace.typ()) == NEWUSER)
+}
+
 /// Whether the container is the first in a PID namespace of its own, rather than in one that it joins.
 pub(crate) fn makes_pid_namespace(spec: &Spec) -> bool {
-    let linux = spec.linux().as_ref();
-    let mut list = linux
-        .iter()
-        .flat_map(|linux| linux.namespaces().iter().flatten());
-    list.any(|namespace| {
+    listed(spec).any(|namespace| {
         let path = namespace.path().as_ref();
         flag(namespace.typ()) == NEWPID && path.is_none_or(|path| path.as_os_str().is_empty())
     })
+}
+
+fn listed(spec: &Spec) -> impl Iterator<Item = &LinuxNamespace> {
+    let linux = spec.linux().iter();
+    linux.flat_map(|linux| linux.namespaces().iter().flatten())
 }
 
 /// The processes in the PID namespace that this one is in, in order: without those that the caller may not look at.

@@ -91,6 +91,17 @@ impl Layout {
         }
     }
 
+    /// What root finds where somebody else has looked.
+    pub(crate) fn of_root(mut self) -> Layout {
+        let v1 = self.v1.iter_mut().map(|hierarchy| &mut hierarchy.place);
+        let v2 = self.v2.iter_mut().map(|hierarchy| &mut hierarchy.place);
+        v1.chain(v2).for_each(|place| place.writable = true);
+        Layout {
+            rootless: false,
+            ..self
+        }
+    }
+
     /// The layout that these contents of `/proc/self/mountinfo` and `/proc/self/cgroup` tell, for root. The controllers
     /// of a version 2 hierarchy are assumed: all that the kernel has, or none where version 1 has them.
     ///
