@@ -4,6 +4,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use conformance::process::run;
 use conformance::runtime::runtime;
@@ -29,8 +31,14 @@ impl Made {
 }
 
 impl Drop for Made {
+    /// A process that was killed leaves its cgroup a moment later.
     fn drop(&mut self) {
-        drop(fs::remove_dir(&self.0));
+        for _ in 0..500 {
+            if fs::remove_dir(&self.0).is_ok() || !self.0.exists() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

@@ -257,7 +257,7 @@ fn what_a_configuration_asks_for_in_vain_is_named_by_its_pointer() {
         relative,
         ErrorKind::InvalidConfig,
         "/process/cwd",
-        "not an absolute path",
+        "Cwd must be an absolute path",
     );
 
     let mount = json!({"destination": "/mnt", "source": "/no/such/source", "options": ["bind"]});
