@@ -120,8 +120,9 @@ def storage(podman, _lab):
 
 
 @_rootless("nothing is left in the user's directory at run time")
-def leftovers(podman, _lab):
-    states = f"/run/user/{ID}/{podman.runtime_name}"
+def leftovers(podman, lab):
+    name = call([lab.runtime, "--version"]).succeeds().split()[0]
+    states = f"/run/user/{ID}/{name}"
     container = podman.sleeper()
     same(os.listdir(states), [container], "the states while a container runs")
     podman("rm", "--force", "--time", "0", container).succeeds()

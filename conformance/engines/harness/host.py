@@ -1,6 +1,5 @@
 """The part that runs on the machine itself: packages, namespaces, the temporary directory, what is left behind."""
 
-import contextlib
 import json
 import os
 import pathlib
@@ -65,17 +64,13 @@ def _run_inside(settings):
 def remove_cgroups(name):
     """Removes the cgroup of this name, and those below it, from all hierarchies."""
     for top in _cgroups(name):
-        if not (top / "cgroup.procs").exists():
-            _remove_false_hierarchy(top)
         for directory, _, _ in os.walk(top, topdown=False):
             _remove_cgroup(directory)
 
 
-def _remove_false_hierarchy(top):
-    """Podman makes directories also for controllers of version 1 that have no hierarchy here."""
-    shutil.rmtree(top)
-    with contextlib.suppress(OSError):
-        top.parent.rmdir()
+def has_several_hierarchies():
+    """Whether they are directories in a tmpfs, as those of version 1 are."""
+    return not (CGROUPS / "cgroup.procs").exists()
 
 
 def _cgroups(name):

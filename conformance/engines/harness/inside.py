@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 
-from . import daemons, report, root
+from . import daemons, host, report, root
 from .docker import Docker
 from .flow import Failure, Skip
 from .images import BUSYBOX, NGINX, SERVICES
@@ -69,13 +69,16 @@ def _be_init():
 def _prepare_namespaces():
     """A loopback interface, and mounts that can be shared.
 
-    /run is empty (the engines keep sockets and locks there), and what is written to /etc is not the machine's.
+    /run is empty (the engines keep sockets and locks there), and what is written to /etc is not the machine's. Beside the
+    hierarchies of cgroups nothing can be made, as where systemd mounts them: Podman makes directories there for controllers
+    without a hierarchy, and fails to remove them.
     """
     for command in [
         "ip link set lo up",
         "mount -t tmpfs -o mode=755 tmpfs /run",
         "mkdir /run/lab-etc /run/lab-etc/upper /run/lab-etc/work",
         "mount -t overlay -o lowerdir=/etc,upperdir=/run/lab-etc/upper,workdir=/run/lab-etc/work overlay /etc",
+        "mount -o remount,bind,ro /sys/fs/cgroup" if host.has_several_hierarchies() else "true",
         "mount --make-rshared /",
     ]:
         subprocess.run(command.split(), check=True)
