@@ -88,6 +88,14 @@ impl Globals {
     }
 }
 
+/// Whether cgroups that may not be written are a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rootless {
+    Auto,
+    Always,
+    Never,
+}
+
 impl Rootless {
     /// Whether a container goes without cgroups that may not be made; nothing where that is for the library to decide.
     pub(crate) fn cgroups(self) -> Option<bool> {
@@ -97,14 +105,6 @@ impl Rootless {
             Rootless::Never => Some(false),
         }
     }
-}
-
-/// Whether cgroups that may not be written are a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rootless {
-    Auto,
-    Always,
-    Never,
 }
 
 fn parse_rootless(text: &str) -> std::result::Result<Rootless, String> {

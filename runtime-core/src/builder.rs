@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::termios::{self, OptionalActions, OutputModes};
 
 use crate::error::{Attempt, Error, ErrorKind, Result};
-use crate::pidfd_socket::{self, PidfdSocket};
-use crate::sys;
+use crate::pidfd_socket::PidfdSocket;
+use crate::{pass_descriptor, sys};
 
 /// The standard streams of a process, unless its configuration asks for a terminal.
 #[derive(Debug, Default)]
@@ -104,7 +104,7 @@ impl Wishes {
         let name =
             fs::read_link(format!("/proc/self/fd/{}", master.as_fd().as_raw_fd())).host(attempt)?;
         let name = name.as_os_str().as_encoded_bytes();
-        pidfd_socket::send(&socket, name, master.as_fd()).host(attempt)?;
+        pass_descriptor::send(&socket, name, master.as_fd()).host(attempt)?;
         Ok(None)
     }
 

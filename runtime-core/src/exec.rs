@@ -1,7 +1,7 @@
 //! `exec`: one more process in a running container.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use oci_spec::runtime::Process;
 use runtime_init::Rendezvous;
@@ -15,7 +15,6 @@ use crate::facts::HostFacts;
 use crate::launch::{Handover, Init, Progress};
 use crate::pidfd_socket::{PidfdSocket, TENANT};
 use crate::plan::{self, Options};
-use crate::state::Record;
 use crate::status::Status;
 use crate::tenant_cgroup::Place;
 use crate::{confine, exec_cpu_affinity, home, seccomp, sources, stations, sys};
@@ -279,13 +278,6 @@ impl<'a> ExecBuilder<'a> {
 
 /// How a process gets into no cgroup.
 pub(crate) const NO_CGROUP: Entry = Entry::Itself { hierarchies: 0 };
-
-/// Has systemd move a process that waits for that into the container's cgroup.
-pub(crate) fn attach(record: &Record, init: &Init) -> Result<()> {
-    let unit = record.cgroup.as_ref().and_then(Cgroup::unit);
-    unit.map_or(Ok(()), |unit| unit.attach(Path::new(""), init.pid()))
-        .map_err(crate::cgroup_error)
-}
 
 /// A process that was started in a container; a child of the calling process.
 #[derive(Debug)]

@@ -63,6 +63,7 @@ mod namespaces;
 mod net_devices;
 mod notify_socket;
 mod number_list;
+mod pass_descriptor;
 mod paths;
 mod pause;
 mod personality;

@@ -7,8 +7,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Permissions};
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -20,14 +19,15 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
-    SocketFlags, SocketType, bind, connect, recv, send, sendmsg, socket_with,
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect,
+    recv, send, socket_with,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::container::Container;
 use crate::error::{Attempt, Result};
 use crate::mounts::{options, root};
+use crate::pass_descriptor;
 use crate::plan::{Attributes, Builder, Origin, Source};
 use crate::status::Status;
 
@@ -143,12 +143,7 @@ impl ServiceManager {
     /// vain, and that is all.
     fn wait_until_read(&self, process: BorrowedFd<'_>) -> Result<()> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).host(|| self.attempt())?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let descriptors = [write.as_fd()];
-        control.push(SendAncillaryMessage::ScmRights(&descriptors));
-        let text = [IoSlice::new(b"BARRIER=1")];
-        sendmsg(&self.socket, &text, &mut control, SendFlags::NOSIGNAL).host(|| self.attempt())?;
+        pass_descriptor::send(&self.socket, b"BARRIER=1", write.as_fd()).host(|| self.attempt())?;
         drop(write);
         let mut closed = [
             PollFd::new(&read, PollFlags::IN),

@@ -1,15 +1,11 @@
 //! A socket to which a descriptor of the new process is sent: `--pidfd-socket` of runc.
 
-use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use rustix::io::IoSlice;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-
 use crate::error::{Attempt, Result};
+use crate::pass_descriptor;
 
 /// The text of the message that has the descriptor of a container's first process, as runc's has it.
 pub(crate) const FIRST_PROCESS: &[u8] = b"standard";
@@ -33,26 +29,13 @@ impl<'a> PidfdSocket<'a> {
     }
 
     pub(crate) fn send(&self, name: &[u8], pidfd: BorrowedFd<'_>) -> Result<()> {
-        send(&self.socket, name, pidfd)
+        pass_descriptor::send(&self.socket, name, pidfd)
             .host(|| format!("send the pidfd to {}", self.path.display()))
     }
 }
 
-/// Sends a descriptor, with a text that says what it is.
-pub(crate) fn send(socket: impl AsFd, text: &[u8], descriptor: BorrowedFd<'_>) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [descriptor];
-    control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let text = [IoSlice::new(text)];
-    sendmsg(socket, &text, &mut control, SendFlags::NOSIGNAL)?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use super::*;
     use crate::ErrorKind;
 
@@ -65,14 +48,5 @@ mod tests {
             text.contains("pidfd socket /no/such.sock: No such file"),
             "{text}"
         );
-    }
-
-    #[test]
-    fn the_text_comes_with_the_descriptor() {
-        let (mut here, there) = UnixStream::pair().unwrap();
-        send(&there, TENANT, there.as_fd()).unwrap();
-        let mut text = [0; 5];
-        here.read_exact(&mut text).unwrap();
-        assert_eq!(text, TENANT);
     }
 }

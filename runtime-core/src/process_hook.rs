@@ -11,7 +11,7 @@ use rustix::process::Pid;
 
 use crate::cgroup::{Cgroup, Entry};
 use crate::error::{Attempt, Error, ErrorKind, Result};
-use crate::exec::{NO_CGROUP, attach};
+use crate::exec::NO_CGROUP;
 use crate::facts::HostFacts;
 use crate::hooks::{Hook, Streams};
 use crate::launch::{Handover, Init, Progress};
@@ -152,4 +152,11 @@ impl Place<'_> {
             }
         }
     }
+}
+
+/// Has systemd move a process that waits for that into the container's cgroup.
+fn attach(record: &Record, init: &Init) -> Result<()> {
+    let unit = record.cgroup.as_ref().and_then(Cgroup::unit);
+    unit.map_or(Ok(()), |unit| unit.attach(Path::new(""), init.pid()))
+        .map_err(crate::cgroup_error)
 }

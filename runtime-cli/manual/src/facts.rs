@@ -28,8 +28,8 @@ const XDG_RUNTIME_DIR: (&str, &str) = (
 );
 const NOTIFY_SOCKET: (&str, &str) = (
     "NOTIFY_SOCKET",
-    "Where the container tells that it is ready, as sd_notify(3) has it. The container has a socket of its own for that, and \
-     what it says there is passed on. `bareboat start` and `bareboat run --detach` return when it has said so, or has ended.",
+    "Where the service manager is told that the container is ready, as sd_notify(3) has it. The container has a socket of its own \
+     to say so, and nothing else of what it says there is passed on. `bareboat start` and `bareboat run --detach` return when it has said so, or has ended.",
 );
 const LISTEN_FDS: (&str, &str) = (
     "LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID",

@@ -31,7 +31,6 @@ use Effect::{
 };
 
 pub(crate) const RDONLY: u64 = 0x1;
-
 pub(crate) const NOSUID: u64 = 0x2;
 pub(crate) const NODEV: u64 = 0x4;
 pub(crate) const NOEXEC: u64 = 0x8;

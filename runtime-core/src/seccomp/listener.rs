@@ -3,22 +3,18 @@
 
 use std::fmt;
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use oci_spec::runtime::LinuxSeccomp;
-use rustix::io::IoSlice;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
-    SocketFlags, SocketType, sendmsg, socket_with,
-};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::pass_descriptor;
 use crate::spec_version::SPEC_VERSION;
 use crate::status::State;
 
@@ -159,33 +155,11 @@ impl Agent {
         let text = serde_json::to_vec(&message).map_err(|error| {
             Error::new(ErrorKind::Host, format!("describe the process: {error}"))
         })?;
-        let sent = self.send(&text, listener);
+        let sent = pass_descriptor::send(&self.socket, &text, listener.as_fd());
         sent.map_err(|cause| {
             self.listener
                 .failure("cannot send the seccomp listener to", cause)
         })
-    }
-
-    /// The descriptor goes with the first part; a long text may take several.
-    fn send(&self, text: &[u8], listener: &OwnedFd) -> io::Result<()> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let descriptors = [listener.as_fd()];
-        control.push(SendAncillaryMessage::ScmRights(&descriptors));
-        let mut rest = text;
-        while !rest.is_empty() {
-            match sendmsg(
-                &self.socket,
-                &[IoSlice::new(rest)],
-                &mut control,
-                SendFlags::NOSIGNAL,
-            ) {
-                Err(rustix::io::Errno::INTR) => continue,
-                sent => rest = rest.get(sent?..).unwrap_or_default(),
-            }
-            control.clear();
-        }
-        Ok(())
     }
 }
 
@@ -210,6 +184,7 @@ pub(crate) fn hint(flags: u32, errno: i32) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use std::io::{IoSliceMut, Read};
+    use std::mem::MaybeUninit;
     use std::os::unix::net::UnixStream;
 
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
