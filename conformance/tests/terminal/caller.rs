@@ -1,10 +1,4 @@
-//! Terminals: config.md, "Process" (`terminal`, `consoleSize`), and runc's ways of handing them over.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "in helpers of tests, too, a panic is a failure"
-)]
+//! The terminal of who calls `run` or `exec` in the foreground, tied to the container's.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,163 +6,15 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use conformance::console::{ConsoleSocket, spawn_on_terminal, spawn_with_streams_beside};
+use conformance::Container;
+use conformance::console::{spawn_on_terminal, spawn_with_streams_beside};
 use conformance::process::{Running, run, until};
 use conformance::runtime::runtime;
-use conformance::{Config, Container};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 
-fn with_terminal(script: &str, change: impl FnOnce(&mut Config)) -> Container {
-    Container::new(|config| {
-        config.shell(script).set("/process/terminal", json!(true));
-        change(config);
-    })
-}
-
-/// Runs `create` and `start` with a console socket.
-fn start(container: &Container) -> conformance::console::Terminal {
-    let socket = ConsoleSocket::new(container.path());
-    let mut command = container.subcommand(["create", "--console-socket"]);
-    command
-        .arg(&socket.path)
-        .arg("--bundle")
-        .arg(container.bundle())
-        .arg(&container.id);
-    let _ = run(&mut command).ok();
-    let terminal = socket.receive();
-    let _ = container.start().ok();
-    terminal
-}
-
-#[test]
-fn the_console_socket_gets_the_terminals_master() {
-    let container = with_terminal("echo hello; read line; echo \"got $line\"", |_| {});
-    let mut terminal = start(&container);
-    terminal.wait_for("hello\r\n");
-    terminal.type_in("text\n");
-    terminal.wait_for("got text\r\n");
-    container.wait_for("stopped");
-}
-
-#[test]
-fn the_terminal_is_the_programs_standard_streams_and_controls_it() {
-    let script = "tty; test -t 0 -a -t 1 -a -t 2 && echo all; echo direct > /dev/tty; readlink /proc/self/fd/2; echo end";
-    let container = with_terminal(script, |_| {});
-    let mut terminal = start(&container);
-    let text = terminal.wait_for("end\r\n").to_owned();
-    let lines: Vec<_> = text.lines().collect();
-    // The name is that of the container's devpts.
-    assert!(
-        lines[0] == "/dev/pts/0" || lines[0] == "/dev/console",
-        "{text}"
-    );
-    assert_eq!(lines[1..], ["all", "direct", lines[0], "end"]);
-}
-
-#[test]
-fn the_terminal_is_dev_console_too() {
-    let container = with_terminal(
-        "echo to the console > /dev/console; stat -c %F /dev/console; echo end",
-        |_| {},
-    );
-    let mut terminal = start(&container);
-    let text = terminal.wait_for("end\r\n");
-    assert!(
-        text.contains("to the console\r\ncharacter special file\r\n"),
-        "{text}"
-    );
-}
-
-#[test]
-fn a_console_that_the_image_links_elsewhere_is_not_followed() {
-    // CVE-2025-52565
-    if runtime().departs("runc", "does not return from this create") {
-        return;
-    }
-    let container = with_terminal("echo end", |config| {
-        let mounts = config.0["mounts"].as_array_mut().unwrap();
-        mounts.retain(|mount| mount["destination"] != "/dev");
-        config.set("/root/readonly", json!(false));
-    });
-    std::os::unix::fs::symlink("/etc/passwd", container.rootfs().join("dev/console")).unwrap();
-    std::fs::create_dir(container.rootfs().join("dev/pts")).unwrap();
-    let before = std::fs::read(container.rootfs().join("etc/passwd")).unwrap();
-    let socket = ConsoleSocket::new(container.path());
-    let mut command = container.subcommand(["create", "--console-socket"]);
-    command
-        .arg(&socket.path)
-        .arg("--bundle")
-        .arg(container.bundle())
-        .arg(&container.id);
-    let _ = run(&mut command);
-    assert_eq!(
-        before,
-        std::fs::read(container.rootfs().join("etc/passwd")).unwrap()
-    );
-}
-
-#[test]
-fn the_terminal_has_the_size_of_the_configuration() {
-    let container = with_terminal("stty size; echo end", |config| {
-        config.set("/process/consoleSize", json!({"width": 123, "height": 45}));
-    });
-    let mut terminal = start(&container);
-    assert_eq!(terminal.size(), (123, 45));
-    assert!(terminal.wait_for("end\r\n").contains("45 123\r\n"));
-}
-
-#[test]
-fn the_terminal_belongs_to_the_programs_user() {
-    let container = with_terminal("id -u; stat -c %u $(tty); echo end", |config| {
-        config.set("/process/user/uid", json!(1000));
-    });
-    let mut terminal = start(&container);
-    assert_eq!(terminal.wait_for("end\r\n"), "1000\r\n1000\r\nend\r\n");
-}
-
-#[test]
-fn a_terminal_works_in_a_user_namespace() {
-    let container = with_terminal("tty && echo end", |config| {
-        config.user_namespace(&[(0, 100_000, 65536)]);
-    });
-    let mut terminal = start(&container);
-    terminal.wait_for("end\r\n");
-}
-
-#[test]
-fn a_resize_of_the_master_is_seen_inside() {
-    let container = with_terminal("echo ready; read go; stty size; echo end", |_| {});
-    let mut terminal = start(&container);
-    terminal.wait_for("ready");
-    terminal.resize(99, 33);
-    terminal.type_in("\n");
-    assert!(terminal.wait_for("end\r\n").contains("33 99\r\n"));
-}
-
-#[test]
-fn create_with_a_terminal_and_no_console_socket_is_refused() {
-    let container = with_terminal("true", |_| {});
-    let _ = container.create().refused(&["console"]);
-    container.assert_nothing_left();
-}
-
-#[test]
-fn a_console_socket_without_a_terminal_is_refused() {
-    let container = Container::new(|config| {
-        config.args(&["true"]);
-    });
-    let socket = ConsoleSocket::new(container.path());
-    let mut command = container.subcommand(["create", "--console-socket"]);
-    command
-        .arg(&socket.path)
-        .arg("--bundle")
-        .arg(container.bundle())
-        .arg(&container.id);
-    let _ = run(&mut command).refused(&["console"]);
-    container.assert_nothing_left();
-}
+use super::with_terminal;
 
 #[test]
 fn run_in_the_foreground_is_on_the_callers_terminal() {
@@ -223,27 +69,6 @@ fn the_last_output_of_a_program_is_not_lost() {
         spawn_on_terminal(&mut container.run_command(&[]), 80, 24).unwrap();
     assert!(terminal.read_to_end().contains("the end"));
     let _ = running.wait().ok();
-}
-
-#[test]
-fn exec_has_a_terminal_of_its_own() {
-    let container = Container::new(|config| {
-        config.waits();
-    });
-    let _ = container.run_detached();
-    let socket = ConsoleSocket::new(container.path());
-    let path = socket.path.to_str().unwrap().to_owned();
-    let script = "tty; stty size; read line; echo \"got $line\"";
-    let _ = container
-        .exec(
-            &["--tty", "--detach", "--console-socket", &path],
-            &["sh", "-c", script],
-        )
-        .ok();
-    let mut terminal = socket.receive();
-    terminal.wait_for("/dev/pts/0\r\n");
-    terminal.type_in("text\n");
-    terminal.wait_for("got text\r\n");
 }
 
 #[test]
@@ -491,19 +316,4 @@ fn a_run_in_the_background_stops_until_it_is_given_the_terminal() {
     terminal.wait_for("got text");
     terminal.wait_for("code 3");
     let _ = running.wait().ok();
-}
-
-#[test]
-fn a_missing_console_socket_is_an_error_and_leaves_nothing() {
-    let container = with_terminal("true", |_| {});
-    let mut command =
-        container.subcommand(["create", "--console-socket", "/no/such/socket", "--bundle"]);
-    let finished = run(command.arg(container.bundle()).arg(&container.id)).refused(&[]);
-    assert!(
-        !runtime().is_bareboat() || finished.stderr.contains("/no/such/socket"),
-        "{finished:?}"
-    );
-    container.assert_nothing_left();
-    let unchanged: Value = container.config().0;
-    assert_eq!(unchanged["process"]["terminal"], true);
 }

@@ -1,12 +1,15 @@
 //! `update`: limits of a running container, as runc's command changes them. Values are read from the host's files.
 #![allow(clippy::unwrap_used)]
 
+mod devices;
+mod meanwhile;
+
 use std::fs;
 use std::process::Stdio;
 
 use conformance::cgroup::{directory, is_v1, read};
 use conformance::driver::{Driver, driver};
-use conformance::process::{Finished, run, until};
+use conformance::process::Finished;
 use conformance::runtime::runtime;
 use conformance::{Config, Container};
 use serde_json::{Value, json};
@@ -374,41 +377,6 @@ fn a_burst_changes_with_its_quota() {
 }
 
 #[test]
-fn a_paused_container_can_be_updated_and_stays_paused() {
-    let container = running(|_| {});
-    let _ = container.call(&["pause"]).ok();
-    let _ = update(&container, &["--pids-limit", "30", "--memory", "40M"]).ok();
-    assert_eq!(container.status(), "paused");
-    assert_eq!(pids(&container), "30");
-    let _ = container.call(&["resume"]).ok();
-    assert_eq!(container.status(), "running");
-}
-
-#[test]
-fn a_container_that_waits_for_its_start_can_be_updated() {
-    let container = Container::new(|config| {
-        config.waits();
-    });
-    let _ = container.create().ok();
-    let _ = update(&container, &["--pids-limit", "30"]).ok();
-    let _ = container.start().ok();
-    assert_eq!(container.status(), "running");
-    assert_eq!(pids(&container), "30");
-}
-
-#[test]
-fn a_container_that_has_stopped_or_never_was_is_refused() {
-    let container = Container::new(|config| {
-        config.args(&["true"]);
-    });
-    let _ = container.run_detached();
-    container.wait_for("stopped");
-    let _ = update(&container, &["--pids-limit", "30"]).refused(&["container not running"]);
-    let mut unknown = container.subcommand(["update", "--pids-limit", "30", "no-such-container"]);
-    let _ = run(&mut unknown).refused(&["container does not exist"]);
-}
-
-#[test]
 fn what_cannot_be_is_refused_by_its_option_or_pointer() {
     let container = running(|_| {});
     for (options, phrase) in [
@@ -473,149 +441,5 @@ fn files_of_version_2_change_by_their_names() {
     if runtime().is_bareboat() {
         let _ = update(&container, &["--cpu-period", "90000"]).ok();
         assert_eq!(quota(&container), (72_000, 90_000));
-    }
-}
-
-/// A container that keeps using `/dev/null`, and says when it cannot; and the file in which it does.
-fn user_of_devices(rules: &Value) -> Container {
-    Container::with_path(|config, path| {
-        fs::create_dir(path.join("data")).unwrap();
-        config
-            .bind(path.join("data"), "/data", &["bind", "rw"])
-            .set("/linux/resources/devices", rules.clone())
-            .push(
-                "/linux/devices",
-                json!({"path": "/dev/own", "type": "c", "major": 250, "minor": 7, "fileMode": 438}),
-            )
-            .shell(
-                "exec 2>/data/errors
-                 n=0; while [ $n -lt 2000000 ]; do n=$((n+1)); : > /dev/null || exit 1; echo $n > /data/round; done",
-            );
-    })
-}
-
-/// Whether the container may use a device that no driver has: the kernel says so only then.
-fn may_use_own(container: &Container) -> bool {
-    let finished = container.exec(&[], &["sh", "-c", ": < /dev/own"]);
-    assert_ne!(finished.code(), 0, "there is no such device");
-    !finished.stderr.contains("not permitted")
-}
-
-fn only(more: &[Value]) -> Value {
-    let none = json!({"allow": false, "access": "rwm"});
-    [&[none], more].concat().into()
-}
-
-#[test]
-fn device_rules_change_without_a_moment_in_which_other_devices_are_denied() {
-    if !runtime().is_bareboat() {
-        eprintln!("skipped: runc's update does not change device rules");
-        return;
-    }
-    let own = json!({"allow": true, "type": "c", "major": 250, "minor": 7, "access": "rw"});
-    let container = user_of_devices(&only(&[]));
-    let _ = container.run_detached();
-    let change = |rules: &Value| {
-        let _ = update_from_file(&container, &json!({"devices": rules})).ok();
-    };
-    assert!(!may_use_own(&container));
-    for _ in 0..10 {
-        change(&only(std::slice::from_ref(&own)));
-        assert!(may_use_own(&container));
-        change(&only(&[]));
-    }
-    assert!(!may_use_own(&container));
-    // To another default and back, for which version 1 has no order of writes that would do.
-    change(&json!([{"allow": true, "access": "rwm"}]));
-    assert!(may_use_own(&container));
-    let denied = json!({"allow": false, "type": "c", "major": 250, "minor": 7, "access": "rwm"});
-    change(&json!([{"allow": true, "access": "rwm"}, denied]));
-    assert!(!may_use_own(&container));
-    change(&only(&[]));
-    assert!(!may_use_own(&container));
-    let round = container.read("data/round");
-    until("the container to go on", || {
-        (container.read("data/round") != round).then_some(())
-    });
-    assert_eq!(container.read("data/errors"), "");
-    assert_eq!(container.status(), "running");
-}
-
-#[test]
-fn device_rules_that_do_not_change_are_left_alone() {
-    if !is_v1("devices") || !runtime().is_bareboat() {
-        eprintln!("skipped: this looks at devices.list of cgroup v1");
-        return;
-    }
-    let rules =
-        only(&[json!({"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rwm"})]);
-    let container = running(|config| {
-        config.set("/linux/resources/devices", rules.clone());
-    });
-    // As a hook for graphics cards does.
-    let path = directory("devices", &container.cgroup);
-    fs::write(path.join("devices.allow"), "c 250:9 rw").unwrap();
-    let resources = json!({"devices": rules, "pids": {"limit": 33}});
-    let _ = update_from_file(&container, &resources).ok();
-    assert_eq!(pids(&container), "33");
-    let list = read(&container.cgroup, "devices", "devices.list", "");
-    assert!(list.contains("c 250:9 rw"), "{list}");
-    let _ = update_from_file(&container, &json!({"devices": only(&[])})).ok();
-    let list = read(&container.cgroup, "devices", "devices.list", "");
-    assert!(
-        !list.contains("250:9") && !list.contains("10:229"),
-        "{list}"
-    );
-    assert!(list.contains("c 1:3 rwm"), "{list}");
-}
-
-#[test]
-fn limits_change_while_processes_fork() {
-    let container = Container::new(|config| {
-        config.shell("n=0; while [ $n -lt 100000 ]; do n=$((n+1)); true & true & wait; done");
-        config.set("/linux/resources/pids", json!({"limit": 50}));
-    });
-    let _ = container.run_detached();
-    for round in 0..15 {
-        let limit = (60 + round).to_string();
-        let memory = format!("{}M", 100 - round);
-        let quota = (90_000 - 1000 * round).to_string();
-        let options = [
-            "--pids-limit",
-            &limit,
-            "--memory",
-            &memory,
-            "--cpu-quota",
-            &quota,
-        ];
-        let _ = update(&container, &options).ok();
-        assert_eq!(pids(&container), limit);
-    }
-    assert_eq!(container.status(), "running");
-}
-
-#[test]
-fn updates_at_the_same_time_are_all_kept() {
-    let container = running(|_| {});
-    std::thread::scope(|scope| {
-        let _ = scope.spawn(|| update(&container, &["--cpu-quota", "400000"]).ok());
-        let _ = scope.spawn(|| update(&container, &["--memory", "77M"]).ok());
-        let _ = scope.spawn(|| update(&container, &["--pids-limit", "77"]).ok());
-    });
-    assert_eq!(quota(&container), (400_000, 1_000_000));
-    assert_eq!(memory(&container), (77 * MEGABYTE).to_string());
-    assert_eq!(pids(&container), "77");
-    if runtime().is_bareboat() {
-        let kept = fs::read(
-            container
-                .state_root()
-                .join(&container.id)
-                .join("config.json"),
-        );
-        let kept: Value = serde_json::from_slice(&kept.unwrap()).unwrap();
-        let resources = &kept["linux"]["resources"];
-        assert_eq!(resources["cpu"]["quota"], 400_000);
-        assert_eq!(resources["memory"]["limit"], 77 * MEGABYTE);
-        assert_eq!(resources["pids"]["limit"], 77);
     }
 }
