@@ -27,6 +27,7 @@ pub mod console;
 pub mod container;
 pub mod device_probe;
 pub mod driver;
+pub mod fault;
 pub mod leftovers;
 pub mod mountinfo;
 pub mod process;

@@ -212,7 +212,7 @@ impl ContainerBuilder {
         if let (Some(process), Some(root)) =
             (self.bundle.spec().process(), self.bundle.spec().root())
         {
-            self.options.home = home::of(process, &self.bundle.path().join(root.path()));
+            self.options.home = home::of(process, &self.bundle.path().join(root.path()))?;
         }
         let plan = plan::compile_with(self.bundle.spec(), facts, &self.options)?;
         let directory = Directory::create(&self.state_root, &self.id)?;

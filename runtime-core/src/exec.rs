@@ -146,7 +146,7 @@ impl<'a> ExecBuilder<'a> {
             bundle: record.bundle.clone(),
             start_at_once: true,
             extra_environment: self.extra_environment.clone(),
-            home: home::of(&self.process, &root),
+            home: home::of(&self.process, &root)?,
             no_new_keyring: record.no_new_keyring,
             ..Options::default()
         };

@@ -1,36 +1,51 @@
 //! The user's home directory, from the image's passwd(5): what runc sets HOME to when the configuration does not.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use oci_spec::runtime::Process;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
+use crate::error::{Attempt, Result};
+
 /// No passwd that is honest is larger.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// The home of the process's user, `/` when the image does not know it; nothing when the configuration sets HOME to
-/// something.
-pub(crate) fn of(process: &Process, root: &Path) -> Option<String> {
+/// The home of the process's user, `/` when the image does not know it, or has no passwd that can be read; nothing when the
+/// configuration sets HOME to something.
+///
+/// # Errors
+///
+/// [`ErrorKind::Host`](crate::ErrorKind::Host) when it is not for the image that its passwd cannot be read.
+pub(crate) fn of(process: &Process, root: &Path) -> Result<Option<String>> {
     let variables = process.env().as_deref().unwrap_or_default();
     let last = variables
         .iter()
         .rev()
         .find_map(|variable| variable.strip_prefix("HOME="));
     if last.is_some_and(|home| !home.is_empty()) {
-        return None;
+        return Ok(None);
     }
-    let passwd = read_passwd(root).unwrap_or_default();
-    Some(
-        find(&passwd, process.user().uid())
-            .unwrap_or("/")
-            .to_owned(),
+    let passwd = match read_passwd(root) {
+        Err(error) if is_the_hosts(&error) => {
+            return Err(error).host(|| format!("read etc/passwd in {}", root.display()));
+        }
+        text => text.unwrap_or_default(),
+    };
+    let home = find(&passwd, process.user().uid()).unwrap_or("/");
+    Ok(Some(home.to_owned()))
+}
+
+fn is_the_hosts(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EIO | libc::EPERM)
     )
 }
 
 /// The image decides what is at that path: it is resolved inside the root, and nothing but a regular file is read.
-fn read_passwd(root: &Path) -> std::io::Result<String> {
+fn read_passwd(root: &Path) -> io::Result<String> {
     let root = openat(
         CWD,
         root,

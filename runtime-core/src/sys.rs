@@ -394,12 +394,12 @@ pub(crate) fn wait(pid: i32) -> io::Result<i32> {
 }
 
 /// Whether a capability is in the caller's bounding set; nothing when the kernel does not know it.
-pub(crate) fn is_in_bounding_set(capability: u32) -> Option<bool> {
+pub(crate) fn is_in_bounding_set(capability: u32) -> io::Result<Option<bool>> {
     // SAFETY: the call takes and gives numbers alone.
     match unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) } {
-        0 => Some(false),
-        1 => Some(true),
-        _ => None,
+        -1 if errno() == libc::EINVAL => Ok(None),
+        -1 => Err(io::Error::last_os_error()),
+        answer => Ok(Some(answer != 0)),
     }
 }
 
