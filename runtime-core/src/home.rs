@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use oci_spec::runtime::Process;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 
 use crate::error::{Attempt, Result};
 
@@ -44,20 +45,17 @@ fn is_the_hosts(error: &io::Error) -> bool {
     )
 }
 
-/// The image decides what is at that path: it is resolved inside the root, and nothing but a regular file is read.
+/// The image decides what is at that path: it is resolved inside the root, and nothing but a regular file is opened, for
+/// devices there are that act on it.
 fn read_passwd(root: &Path) -> io::Result<String> {
-    let root = openat(
-        CWD,
-        root,
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let location = OFlags::PATH | OFlags::CLOEXEC;
+    let root = openat(CWD, root, location | OFlags::DIRECTORY, Mode::empty())?;
     let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let file = File::from(openat2(&root, "etc/passwd", flags, Mode::empty(), inside)?);
+    let found = openat2(&root, "etc/passwd", location, Mode::empty(), inside)?;
     let mut bytes = Vec::new();
-    if file.metadata()?.is_file() {
-        file.take(MAX_SIZE).read_to_end(&mut bytes)?;
+    if FileType::from_raw_mode(fstat(&found)?.st_mode).is_file() {
+        let again = format!("/proc/self/fd/{}", found.as_raw_fd());
+        File::open(again)?.take(MAX_SIZE).read_to_end(&mut bytes)?;
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

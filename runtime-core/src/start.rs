@@ -16,7 +16,7 @@ use crate::plan::{self, Options};
 use crate::process_hook::Place;
 use crate::state::Directory;
 use crate::status::{Status, state, state_json};
-use crate::{launch, notify_socket, process, seccomp};
+use crate::{create, launch, notify_socket, process, seccomp};
 
 impl Container {
     /// Starts the user's program.
@@ -122,9 +122,11 @@ impl Container {
     /// The plan that the container was made by, compiled once more: only its steps' numbers are needed.
     fn plan(&self) -> Result<plan::Plan> {
         let unit = self.record.cgroup.as_ref().and_then(Cgroup::unit);
+        let spec = self.spec()?;
         let options = Options {
             id: self.record.id.clone(),
             bundle: self.record.bundle.clone(),
+            resolved_root: create::resolved_root(&spec, &self.record.bundle),
             cgroup_driver: unit.map_or(CgroupDriver::Cgroupfs, |_| CgroupDriver::Systemd),
             rootless_cgroups: self.record.rootless_cgroups,
             no_pivot: self.record.no_pivot,
@@ -137,7 +139,6 @@ impl Container {
                 .then(|| notify_socket::directory(&self.directory())),
             home: self.record.home.clone(),
         };
-        let spec = self.spec()?;
         let mut facts = HostFacts::read_for(&options, &spec, spec.process().as_ref())?;
         // Root may start a user's container.
         facts.uid = self.record.owner;

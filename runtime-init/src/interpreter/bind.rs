@@ -19,7 +19,7 @@ pub(crate) fn inside(
     step: u32,
     bind: &BindInside<'_>,
 ) -> Outcome {
-    let source = root::open(root, bind.source.0).during(Operation::OpenSource)?;
+    let source = open_source(root, bind)?;
     let flags = if bind.recursive {
         OpenTreeFlags::AT_RECURSIVE
     } else {
@@ -31,6 +31,20 @@ pub(crate) fn inside(
     }
     set_attributes(tree.as_fd(), [bind.all, bind.own], &bind.propagation)?;
     mounts::mount_tree(root, tree.as_fd(), bind.target.0)
+}
+
+/// Opens a source in the root. A link of the image may lead it no further than the root's own file system: procfs, sysfs
+/// and volumes would be bound again without what the plan takes from them, masks and `ro` for example.
+fn open_source(root: BorrowedFd<'_>, bind: &BindInside<'_>) -> Result<OwnedFd, Fault> {
+    match root::open_strict(root, bind.source.0) {
+        Err(Errno::LOOP) => {}
+        answer => return answer.during(Operation::OpenSource),
+    }
+    let source = root::open(root, bind.source.0).during(Operation::OpenSource)?;
+    if !bind.recursive && mounts::place(source.as_fd())?.mount == mounts::place(root)?.mount {
+        return Ok(source);
+    }
+    Err(fault(Operation::CheckSource, Errno::LOOP))
 }
 
 /// Clones what the mount namespace, a copy of the host's, has at a path.

@@ -13,7 +13,7 @@ use crate::control::fault;
 use crate::{During, Outcome, root};
 
 pub(crate) fn make(root: BorrowedFd<'_>, node: &Node<'_>) -> Outcome {
-    let (parent, name) = root::open_parent(root, node.path.0)?;
+    let (parent, name) = root::open_own_parent(root, node.path.0)?;
     let kind = FileType::from_raw_mode(node.mode);
     let permissions = Mode::from_raw_mode(node.mode & 0o7777);
     match mknodat(parent.as_fd(), name, kind, permissions, node.device) {
@@ -48,7 +48,11 @@ fn check(parent: BorrowedFd<'_>, name: &CStr, node: &Node<'_>) -> Outcome {
 }
 
 pub(crate) fn symlink(root: BorrowedFd<'_>, path: &CStr, target: &CStr, replace: bool) -> Outcome {
-    let (parent, name) = root::open_parent(root, path)?;
+    let (parent, name) = if path.to_bytes().starts_with(b"/dev/") {
+        root::open_own_parent(root, path)?
+    } else {
+        root::open_parent(root, path)?
+    };
     match symlinkat(target, parent.as_fd(), name) {
         Err(Errno::EXIST) if !replace => Ok(()),
         Err(Errno::EXIST) => {

@@ -15,6 +15,7 @@ mod mounts;
 mod process;
 mod root;
 mod sys;
+mod target;
 
 use runtime_init::{Fault, Header, HostTree, Operation, SECCOMP_NEW_LISTENER, Slot, Step};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::During;
 use crate::control::fault;
+use crate::mounts::place;
 
 /// The longest path that the kernel takes, with its NUL (PATH_MAX).
 const PATH_MAX: usize = 4096;
@@ -49,6 +50,17 @@ pub(crate) fn open_file(
     flags: OFlags,
 ) -> Result<OwnedFd, Errno> {
     open_with(root, path, flags, INSIDE)
+}
+
+/// Opens an entry of a directory that the kernel fills, below which nothing else may be mounted: neither a link out of
+/// it nor a mount on the way counts for it.
+pub(crate) fn open_entry(
+    directory: BorrowedFd<'_>,
+    path: &CStr,
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
+    let inside = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
+    open_with(directory, path, flags, inside)
 }
 
 fn open_with(
@@ -107,12 +119,7 @@ fn make_file(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Fault> {
     let mut path = Buffer::new(path)?;
     for _ in 0..MAX_LINKS {
         let (parent, name) = open_parent(root, path.text()?)?;
-        let flags =
-            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match openat(parent.as_fd(), name, flags, Mode::from_bits_truncate(0o644)) {
-            Ok(_) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(fault(Operation::MakeTarget, errno)),
-        }
+        make_entry(parent.as_fd(), name)?;
         match open(root, path.text()?) {
             Err(Errno::NOENT) => path = path.follow(parent.as_fd(), path.last_component())?,
             answer => return answer.during(Operation::MakeTarget),
@@ -121,11 +128,30 @@ fn make_file(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Fault> {
     Err(fault(Operation::MakeTarget, Errno::LOOP))
 }
 
+/// An empty file, unless something of that name is there.
+fn make_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<(), Fault> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(directory, name, flags, Mode::from_bits_truncate(0o644)) {
+        Ok(_) | Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(fault(Operation::MakeTarget, errno)),
+    }
+}
+
 /// The directory that holds the path's last component, made where it is missing, and that component.
 pub(crate) fn open_parent<'p>(
     root: BorrowedFd<'_>,
     path: &'p CStr,
 ) -> Result<(OwnedFd, &'p CStr), Fault> {
+    let (directory, name) = split(path)?;
+    let parent = match open(root, directory.text()?) {
+        Err(Errno::NOENT) => make_directory(root, directory.text()?, 0o755)?,
+        answer => answer.during(Operation::Resolve)?,
+    };
+    Ok((parent, name))
+}
+
+/// The path of the directory, and the last component.
+fn split(path: &CStr) -> Result<(Buffer, &CStr), Fault> {
     let bytes = path.to_bytes_with_nul();
     let split = bytes
         .iter()
@@ -138,13 +164,45 @@ pub(crate) fn open_parent<'p>(
     if matches!(name.to_bytes(), b"" | b"." | b"..") {
         return Err(fault(Operation::Resolve, Errno::INVAL));
     }
-    let mut parent = Buffer::new(path)?;
-    parent.truncate(split);
-    let parent = match open(root, parent.text()?) {
-        Err(Errno::NOENT) => make_directory(root, parent.text()?, 0o755)?,
-        answer => answer.during(Operation::Resolve)?,
+    let mut directory = Buffer::new(path)?;
+    directory.truncate(split);
+    Ok((directory, name))
+}
+
+/// The same for what is made there with the runtime's rights, devices for one: where a link of the image is on the way,
+/// the directory has to lie on the root's own file system, and not in a volume.
+pub(crate) fn open_own_parent<'p>(
+    root: BorrowedFd<'_>,
+    path: &'p CStr,
+) -> Result<(OwnedFd, &'p CStr), Fault> {
+    let (directory, name) = split(path)?;
+    match open_strict(root, directory.text()?) {
+        Err(Errno::LOOP | Errno::NOENT) => {}
+        answer => return Ok((answer.during(Operation::Resolve)?, name)),
+    }
+    let parent = open_parent(root, path)?;
+    match open_strict(root, directory.text()?) {
+        Err(Errno::LOOP) if place(parent.0.as_fd())?.mount == place(root)?.mount => Ok(parent),
+        answer => Ok((answer.during(Operation::CheckTarget)?, name)),
+    }
+}
+
+/// The file of this name in the directory, made where it is missing; a symbolic link is none.
+pub(crate) fn open_or_make_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Fault> {
+    let location = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let found = match openat(directory, name, location, Mode::empty()) {
+        Err(Errno::NOENT) => {
+            make_entry(directory, name)?;
+            openat(directory, name, location, Mode::empty())
+        }
+        answer => answer,
     };
-    Ok((parent, name))
+    let found = found.during(Operation::MakeTarget)?;
+    let status = rustix::fs::fstat(&found).during(Operation::CheckTarget)?;
+    if rustix::fs::FileType::from_raw_mode(status.st_mode).is_symlink() {
+        return Err(fault(Operation::CheckTarget, Errno::LOOP));
+    }
+    Ok(found)
 }
 
 #[allow(
