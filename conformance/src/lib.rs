@@ -34,6 +34,7 @@ pub mod process;
 pub mod report;
 pub mod rootfs;
 pub mod runtime;
+pub mod scan;
 pub mod service_manager;
 pub mod suite;
 pub mod sys;

@@ -10,3 +10,4 @@
 )]
 
 mod executable;
+mod neighbours;
