@@ -54,6 +54,8 @@ pub struct Trace {
     pub calls: Vec<(Role, String)>,
     /// Whether the fault's point was reached.
     pub injected: bool,
+    /// How many processes were killed there.
+    pub killed: usize,
     /// Whether the command did not end by itself and was killed.
     pub hung: bool,
 }

@@ -11,6 +11,7 @@ use std::thread;
 use conformance::fault::{Act, Fault, Role, Trace};
 use conformance::process::{self, Finished};
 use conformance::runtime::{beside, runtime};
+use nix::errno::Errno;
 
 use crate::errors;
 use crate::scenario::{Scenario, Stage};
@@ -184,8 +185,13 @@ fn judge(
     if matches!(act, Act::Kill(Role::Runtime)) && trace.injected {
         return Outcome::Error("killed".to_owned());
     }
-    if matches!(act, Act::Kill(Role::Init)) && trace.injected && scenario.is_over(stage, finished) {
-        return Outcome::Error("the init was killed when all was done".to_owned());
+    let hits_init = trace.injected
+        && match act {
+            Act::Fail(_) => trial.fault.point.role == Role::Init,
+            Act::Kill(_) => trace.killed > 0,
+        };
+    if hits_init && scenario.is_over(stage, finished) {
+        return Outcome::Error("the init ended when all was done".to_owned());
     }
     if finished.code() == 0 {
         scenario.assert_done(stage);
@@ -204,8 +210,9 @@ fn judge(
     assert_eq!(errors.len(), 1, "one line says what failed: {finished:#?}");
     let message = errors[0].split_once("msg=").map_or("", |(_, text)| text);
     if let Act::Fail(errno) = act {
+        let phrase = Errno::from_raw(errno).desc().to_lowercase();
         assert!(
-            message.contains(&format!("os error {errno}")),
+            message.contains(&format!("os error {errno}")) || message.contains(&phrase),
             "the error is not told: {finished:#?}"
         );
     }

@@ -1,9 +1,8 @@
 //! Which errors a system call may give, on a machine that fails: the section ERRORS of its page in the manual.
 
 use nix::errno::Errno::{
-    self, E2BIG, EACCES, EAGAIN, EBADF, EBUSY, ECONNREFUSED, ECONNRESET, EDQUOT, EEXIST, EINTR,
-    EINVAL, EIO, EMFILE, ENFILE, ENODEV, ENOLCK, ENOMEM, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM, EPIPE,
-    EROFS, ESRCH,
+    self, E2BIG, EACCES, EAGAIN, EBADF, EBUSY, ECONNREFUSED, EDQUOT, EEXIST, EINTR, EINVAL, EIO,
+    EMFILE, ENFILE, ENODEV, ENOLCK, ENOMEM, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM, EPIPE, EROFS, ESRCH,
 };
 
 /// None for calls that cannot fail, or only for a fault of the caller's code: what they are given decides, not the machine.
@@ -13,10 +12,10 @@ pub(crate) fn of(call: &str) -> &'static [Errno] {
         "read" | "pread64" | "readv" | "getdents64" => &[EIO, EINTR, ENOMEM],
         "write" | "pwrite64" | "writev" => &[ENOSPC, EIO, EINTR, EBUSY, EPERM],
         "lseek" | "fcntl" => &[EINVAL],
-        "statx" | "newfstatat" | "fstat" | "stat" | "lstat" | "fstatfs" | "statfs" | "access"
-        | "faccessat2" | "readlink" | "readlinkat" | "getcwd" | "fchdir" | "chdir" => {
-            &[EACCES, EIO, ENOMEM]
-        }
+        // Of a descriptor, where the standard library and the runtime make them.
+        "statx" | "fstat" => &[EIO, ENOMEM],
+        "newfstatat" | "stat" | "lstat" | "fstatfs" | "statfs" | "access" | "faccessat2"
+        | "readlink" | "readlinkat" | "getcwd" | "fchdir" | "chdir" => &[EACCES, EIO, ENOMEM],
         "mkdir" | "mkdirat" | "symlinkat" | "mknodat" => &[ENOSPC, EACCES, EDQUOT, EROFS],
         "rename" | "renameat" | "renameat2" | "unlink" | "unlinkat" | "rmdir" | "ftruncate" => {
             &[EIO, EBUSY, EROFS]
@@ -31,7 +30,7 @@ pub(crate) fn of(call: &str) -> &'static [Errno] {
         "connect" => &[ECONNREFUSED, EACCES, EAGAIN],
         "accept4" => &[EMFILE, EINTR, ENOMEM],
         "sendto" | "sendmsg" => &[EPIPE, ENOMEM, EINTR],
-        "recvfrom" | "recvmsg" => &[ECONNRESET, ENOMEM, EINTR],
+        "recvfrom" | "recvmsg" => &[ENOMEM, EINTR],
         "poll" | "ppoll" | "epoll_wait" | "epoll_pwait" | "wait4" | "waitid" => &[EINTR, ENOMEM],
         "epoll_ctl" | "inotify_add_watch" => &[ENOSPC, ENOMEM],
         "flock" => &[EINTR, ENOLCK],

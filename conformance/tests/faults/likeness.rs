@@ -40,6 +40,9 @@ impl Likeness {
         report
             .files
             .retain(|path, _| !OTHER_EACH_TIME.contains(&path.as_str()));
+        let cgroups = report.files.entry("/proc/self/cgroup".to_owned());
+        let cgroups = cgroups.or_default();
+        *cgroups = without_hierarchy_beside(cgroups);
         let status: BTreeMap<_, _> = STATUS
             .iter()
             .map(|name| (*name, report.status.get(*name)))
@@ -81,6 +84,14 @@ impl Likeness {
             );
         }
     }
+}
+
+/// Where version 1 has the controllers, a container may do without a cgroup of version 2.
+fn without_hierarchy_beside(cgroups: &str) -> String {
+    let lines: Vec<_> = cgroups.lines().collect();
+    let is_kept = |line: &&&str| lines.len() == 1 || !line.starts_with("0::");
+    let kept: Vec<_> = lines.iter().filter(is_kept).copied().collect();
+    kept.join("\n")
 }
 
 fn is_the_hosts(name: &str, link: &str) -> bool {

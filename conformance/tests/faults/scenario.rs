@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use conformance::process::{self, until};
 use conformance::{Config, Container, Finished, cgroup};
@@ -134,12 +135,18 @@ impl Scenario {
         (self.done)(stage);
     }
 
-    /// Whether the init did all that the command is for, so that it was the container's process that was killed.
+    /// Whether the init, of which it is known that it ended, had done all that the command is for: so it was the container's
+    /// process that ended.
     pub(crate) fn is_over(&self, stage: &Stage, finished: &Finished) -> bool {
         const KILLED: i32 = 128 + libc::SIGKILL;
-        match self.name {
-            "run" | "exec" => finished.code() == KILLED,
-            _ => finished.code() == 0 && stage.container.status() == "stopped",
+        let has_stopped = || {
+            let deadline = Instant::now() + Duration::from_secs(1);
+            while stage.container.status() != "stopped" && Instant::now() < deadline {}
+            stage.container.status() == "stopped" && stage.output().is_empty()
+        };
+        match finished.code() {
+            0 => matches!(self.command, ["create" | "start"]) && has_stopped(),
+            code => code == KILLED && matches!(self.command, ["run" | "exec"]),
         }
     }
 
@@ -301,8 +308,8 @@ fn much(config: &mut Config) {
         .set("/linux/devices", json!([device]))
         .set("/linux/rootfsPropagation", json!("rprivate"))
         .set("/domainname", json!("example"))
-        .bind("/usr/share", "/data", &["rbind", "ro", "nosuid"])
-        .mount("/scratch", "tmpfs", "tmpfs", &["size=64k"])
+        .bind("/usr/share", "/var", &["rbind", "ro", "nosuid"])
+        .mount("/tmp", "tmpfs", "tmpfs", &["size=64k"])
         .mount("/etc", "tmpfs", "tmpfs", &["size=1m", "tmpcopyup"])
         .user_namespace(&[(0, 0x5000_0000, 0x10000)]);
 }

@@ -236,7 +236,7 @@ impl Interpreter {
         match sys::clone_sibling().during(Operation::Whole)? {
             None => Ok(()),
             Some(child) => {
-                self.control.forked(index, child);
+                self.control.forked(index, child)?;
                 sys::exit(0)
             }
         }

@@ -157,7 +157,7 @@ impl Tracer {
                 skip(pid)
             }
             Act::Kill(role) => {
-                self.kill(role);
+                self.trace.killed = self.kill(role);
                 Ok(())
             }
         }
@@ -172,11 +172,15 @@ impl Tracer {
         }
     }
 
-    fn kill(&self, role: Role) {
-        let victims = self.processes.iter();
-        for (pid, _) in victims.filter(|(_, process)| process.role == role) {
-            let _ = kill(*pid, Signal::SIGKILL);
-        }
+    /// How many there were.
+    fn kill(&self, role: Role) -> usize {
+        let in_role = self
+            .processes
+            .iter()
+            .filter(|(_, process)| process.role == role);
+        in_role
+            .filter(|(pid, _)| kill(**pid, Signal::SIGKILL).is_ok())
+            .count()
     }
 }
 
