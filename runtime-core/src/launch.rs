@@ -22,6 +22,9 @@ use crate::{memfd, mounts, namespaces, process, scheduler, seccomp, sources, sta
 /// What is said of an init that neither came to its program nor gave a reason.
 pub(crate) const ENDED_SILENTLY: &str = "the init ended without a word";
 
+/// What is said of an init that sends what its plan does not have.
+pub(crate) const NOBODY_ASKED: &str = "the init said what nobody asked";
+
 /// What the caller hands over to the process that is started.
 pub(crate) struct Handover<'a> {
     pub(crate) stdio: [BorrowedFd<'a>; 3],
@@ -161,11 +164,16 @@ impl Init {
             };
             match message.report.kind {
                 ReportKind::Failed => return Err(step_error(plan, message.report)),
-                ReportKind::Console => self.console = message.descriptor,
+                ReportKind::Console if plan.console => self.console = message.descriptor,
                 ReportKind::Wanted => self.send_trees(plan, message.report.step as usize)?,
                 ReportKind::Tree => self.map_ids(plan, &message)?,
-                ReportKind::Listener => return message.listener().map(Progress::Listens),
-                ReportKind::Forked => self.follow(message.report.value)?,
+                ReportKind::Listener if plan.seccomp_listener.is_some() => {
+                    return message.listener().map(Progress::Listens);
+                }
+                ReportKind::Forked if self.forks => self.follow(message.report.value)?,
+                ReportKind::Console | ReportKind::Listener | ReportKind::Forked => {
+                    return Err(Error::new(ErrorKind::Host, NOBODY_ASKED));
+                }
                 ReportKind::Reached => match plan.step(message.report.step as usize) {
                     Some((_, Step::Wait(rendezvous))) if will_fork(plan, message.report.step) => {
                         stations::reached(self.pid, rendezvous);
@@ -233,8 +241,11 @@ impl Init {
         let maker = self.pid;
         let pid = Pid::from_raw(child)
             .ok_or_else(|| Error::new(ErrorKind::Host, "the init's child has no pid here"))?;
-        self.pidfd =
+        let pidfd =
             pidfd_open(pid, PidfdFlags::empty()).host(|| "open the init's child".to_owned())?;
+        // A child that somebody in the container has taken over could name any process, to be killed in its place.
+        sys::is_child(pidfd.as_fd()).host(|| "look at the init's child".to_owned())?;
+        self.pidfd = pidfd;
         self.pid = child;
         self.forks = false;
         sys::wait(maker)
