@@ -29,6 +29,8 @@ pub const READY: &str = "watching\n";
 
 /// How many numbers after the last one the next process may have.
 const WINDOW: i32 = 4;
+/// So many processes are looked at in every way, and the others at their links and rights.
+const THOROUGH: u64 = 150;
 /// Memory is searched in so many processes, and up to so many bytes of each mapping.
 const SEARCHED: u64 = 40;
 const MAPPING: usize = 1 << 20;
@@ -164,10 +166,14 @@ impl Scanner {
                 .unwrap_or_default();
             self.scan.note_result(kind, &link, had);
         }
-        for directory in ["fd", "map_files"] {
-            self.links(pid, directory);
+        self.links(pid, "fd");
+        self.text(pid, "environ");
+        self.text(pid, "status");
+        if self.scan.caught > THOROUGH {
+            return;
         }
-        for file in ["environ", "cmdline", "maps", "status", "comm"] {
+        self.links(pid, "map_files");
+        for file in ["cmdline", "maps", "comm"] {
             self.text(pid, file);
         }
         self.paths(pid);
@@ -184,8 +190,6 @@ impl Scanner {
 
     fn links(&mut self, pid: i32, directory: &str) {
         let entries = fs::read_dir(format!("/proc/{pid}/{directory}"));
-        self.scan
-            .note_result(&format!("list of {directory}"), &entries, "read");
         for entry in entries.into_iter().flatten().flatten() {
             if let Ok(link) = fs::read_link(entry.path()) {
                 self.scan

@@ -49,6 +49,7 @@ mod exec_cpu_affinity;
 mod exhaustion;
 mod facts;
 mod features;
+mod held;
 mod home;
 mod hooks;
 mod id_mappings;

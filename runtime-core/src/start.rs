@@ -89,14 +89,13 @@ impl Container {
                 ReportKind::Failed => {
                     return Err(launch::step_error(&self.plan()?, message.report));
                 }
-                ReportKind::Listener => {
+                ReportKind::Listener if self.record.seccomp_listener.is_some() => {
                     let state = state(&self.record, Status::Created, self.pid());
                     let pid = state.pid;
                     seccomp::hand_over(&mut agent, &message.listener()?, pid, &state)?;
                 }
                 _ => {
-                    let problem = "the init said what nobody asked";
-                    return Err(Error::new(ErrorKind::Host, problem));
+                    return Err(Error::new(ErrorKind::Host, launch::NOBODY_ASKED));
                 }
             }
             answer = hear()?;

@@ -393,6 +393,22 @@ pub(crate) fn wait(pid: i32) -> io::Result<i32> {
     }
 }
 
+/// Fails with ECHILD unless the process is a child of the caller (waitid(2)); one that has ended may still be waited for.
+pub(crate) fn is_child(pidfd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: siginfo_t is plain data, and the call writes it.
+    let result = unsafe {
+        let mut information: libc::siginfo_t = std::mem::zeroed();
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        let pidfd = pidfd.as_raw_fd() as libc::id_t;
+        libc::waitid(libc::P_PIDFD, pidfd, &mut information, options)
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
 /// Whether a capability is in the caller's bounding set; nothing when the kernel does not know it.
 pub(crate) fn is_in_bounding_set(capability: u32) -> io::Result<Option<bool>> {
     // SAFETY: the call takes and gives numbers alone.

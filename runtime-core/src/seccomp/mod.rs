@@ -22,6 +22,7 @@ mod action;
 mod assembler;
 mod conditions;
 mod error;
+mod judge;
 mod listener;
 mod numbers;
 mod profile;

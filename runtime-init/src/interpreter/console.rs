@@ -14,7 +14,7 @@ use crate::{During, Outcome, mounts, root, sys};
 /// The statfs(2) type of devpts.
 const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
 
-/// Opens a pty of the container's devpts and makes its slave the controlling terminal. The slave is reached from the
+/// Opens a pty of the container's devpts and makes its slave the standard streams. The slave is reached from the
 /// master by ioctl and mounted by descriptor: no name under the image's /dev decides what becomes the console
 /// (CVE-2025-52565).
 pub(crate) fn open(
@@ -64,8 +64,12 @@ fn mount_console(root: BorrowedFd<'_>, slave: BorrowedFd<'_>) -> Outcome {
     mounts::attach(tree.as_fd(), target.as_fd())
 }
 
+/// Makes the terminal on standard input the controlling one.
+pub(crate) fn take() -> Result<(), Errno> {
+    rustix::process::ioctl_tiocsctty(sys::inherited(0))
+}
+
 fn use_as_terminal(slave: BorrowedFd<'_>) -> Result<(), Errno> {
-    rustix::process::ioctl_tiocsctty(slave)?;
     rustix::stdio::dup2_stdin(slave)?;
     rustix::stdio::dup2_stdout(slave)?;
     rustix::stdio::dup2_stderr(slave)

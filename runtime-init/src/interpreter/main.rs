@@ -100,9 +100,7 @@ impl Interpreter {
         use Operation::Whole;
         match step {
             Step::JoinCgroups { first, count } => self.join_cgroups(first, count),
-            Step::JoinNamespaces { slot, flags } => {
-                sys::setns(self.slot(slot), flags).during(Whole)
-            }
+            Step::JoinNamespaces { slot, flags } => self.join_namespaces(slot, flags),
             Step::Unshare { flags } => sys::unshare(flags).during(Whole),
             Step::Fork => self.fork(index),
             Step::EnterTimeNamespace => self.enter_time_namespace(),
@@ -147,6 +145,7 @@ impl Interpreter {
             Step::OpenConsole(console) => {
                 console::open(self.root()?, &self.control, index, &console)
             }
+            Step::TakeTerminal => console::take().during(Whole),
             Step::ChownStdio { uid } => console::chown_stdio(uid),
             Step::PivotRoot => mounts::pivot_root(self.root()?),
             Step::Detach { path } => mounts::detach(path.0),
@@ -169,7 +168,8 @@ impl Interpreter {
                 resource,
                 soft,
                 hard,
-            } => sys::set_limit(resource, soft, hard).during(Whole),
+                raise,
+            } => process::set_limit(resource, soft, hard, raise),
             Step::SetUser { uid, gid, groups } => process::set_user(uid, gid, groups),
             Step::SetCapabilities {
                 effective,
@@ -218,6 +218,14 @@ impl Interpreter {
             let tasks = self.slot(Slot(first.0.wrapping_add(offset)));
             rustix::io::write(tasks, b"0").during(Operation::Write)?;
         }
+        // They are the host's, and the process may soon be seen by others.
+        sys::close_inherited(self.start.slot(first), count);
+        Ok(())
+    }
+
+    fn join_namespaces(&self, slot: Slot, flags: u32) -> Outcome {
+        sys::setns(self.slot(slot), flags).during(Operation::Whole)?;
+        sys::close_inherited(self.start.slot(slot), 1);
         Ok(())
     }
 
@@ -233,6 +241,8 @@ impl Interpreter {
     }
 
     fn fork(&mut self, index: u32) -> Outcome {
+        // Of this pid namespace; whoever may look into the child must not find it there.
+        self.proc = None;
         match sys::clone_sibling().during(Operation::Whole)? {
             None => Ok(()),
             Some(child) => {

@@ -42,12 +42,22 @@ pub(crate) fn set_user(uid: u32, gid: u32, groups: Option<Numbers<'_>>) -> Outco
     set_keep_capabilities(true).during(Operation::SetUid)?;
     set_ids(uid, gid)?;
     set_keep_capabilities(false).during(Operation::SetUid)?;
+    // The change has made this what the sysctl fs.suid_dumpable says, which may be anything.
+    sys::set_dumpable(false).during(Operation::SetUid)?;
     let mut sets = capabilities(None).during(Operation::SetUid)?;
     if sets.effective != sets.permitted {
         sets.effective = sets.permitted;
         rustix::thread::set_capabilities(None, sets).during(Operation::SetUid)?;
     }
     Ok(())
+}
+
+pub(crate) fn set_limit(resource: u32, soft: u64, hard: u64, raise: bool) -> Outcome {
+    let [old_soft, old_hard] = match raise {
+        true => sys::limit(resource).during(Operation::Whole)?,
+        false => [0; 2],
+    };
+    sys::set_limit(resource, soft.max(old_soft), hard.max(old_hard)).during(Operation::Whole)
 }
 
 /// Drops all that the kernel knows, which is at least up to `last`.
