@@ -60,13 +60,14 @@ fn read_passwd(root: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The sixth field of the first line whose third is the user.
-fn find(passwd: &str, uid: u32) -> Option<&str> {
-    passwd.lines().find_map(|line| {
+/// The sixth field of the first line whose third is the user, unless it is empty.
+pub(crate) fn find(passwd: &str, uid: u32) -> Option<&str> {
+    let own = passwd.lines().find_map(|line| {
         let mut fields = line.split(':').skip(2);
-        let found = fields.next()?.parse::<u32>().ok()? == uid;
-        fields.nth(2).filter(|home| found && !home.is_empty())
-    })
+        let is_own = fields.next()?.parse::<u32>().ok()? == uid;
+        is_own.then_some(fields)
+    });
+    own?.nth(2).filter(|home| !home.is_empty())
 }
 
 #[cfg(test)]
@@ -79,5 +80,13 @@ mod tests {
         assert_eq!(find(passwd, 1000), Some("/home/user"));
         assert_eq!(find(passwd, 0), Some("/root"));
         assert_eq!(find("broken\n::::\n", 0), None);
+    }
+
+    #[test]
+    fn the_first_line_of_a_user_has_the_word_even_without_a_home() {
+        let other = "other:x:5:5::/home/other:\n";
+        for own in ["web:x:5:5:::\n", "web:x:5\n"] {
+            assert_eq!(find(&format!("{own}{other}"), 5), None, "{own}");
+        }
     }
 }
