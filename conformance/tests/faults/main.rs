@@ -51,6 +51,8 @@ const SAMPLE: usize = 31;
 faults! {
     create_survives_a_sample_of_faults, create_survives_every_fault: Scenario::CREATE;
     create_with_much_survives_a_sample_of_faults, create_with_much_survives_every_fault: Scenario::CREATE_MUCH;
+    create_with_a_user_namespace_survives_a_sample_of_faults, create_with_a_user_namespace_survives_every_fault:
+        Scenario::CREATE_MAPPED;
     start_survives_a_sample_of_faults, start_survives_every_fault: Scenario::START;
     run_survives_a_sample_of_faults, run_survives_every_fault: Scenario::RUN;
     exec_survives_a_sample_of_faults, exec_survives_every_fault: Scenario::EXEC;

@@ -171,6 +171,14 @@ impl Scenario {
         ..Self::CREATE
     };
 
+    pub(crate) const CREATE_MAPPED: Self = Self {
+        name: "create of a container with a user namespace",
+        config: |config| {
+            config.user_namespace(&[(0, 0x5000_0000, 0x10000)]);
+        },
+        ..Self::CREATE
+    };
+
     pub(crate) const START: Self = Self {
         name: "start",
         prepare: Stage::create,
@@ -310,6 +318,5 @@ fn much(config: &mut Config) {
         .set("/domainname", json!("example"))
         .bind("/usr/share", "/var", &["rbind", "ro", "nosuid"])
         .mount("/tmp", "tmpfs", "tmpfs", &["size=64k"])
-        .mount("/etc", "tmpfs", "tmpfs", &["size=1m", "tmpcopyup"])
-        .user_namespace(&[(0, 0x5000_0000, 0x10000)]);
+        .mount("/etc", "tmpfs", "tmpfs", &["size=1m", "tmpcopyup"]);
 }
