@@ -35,6 +35,7 @@ pub mod rootfs;
 pub mod runtime;
 pub mod service_manager;
 pub mod suite;
+pub mod swap;
 pub mod sys;
 
 pub use agent::Agent;
