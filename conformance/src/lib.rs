@@ -37,6 +37,7 @@ pub mod runtime;
 pub mod scan;
 pub mod service_manager;
 pub mod suite;
+pub mod swap;
 pub mod sys;
 
 pub use agent::Agent;

@@ -269,13 +269,19 @@ fn keep_capabilities() -> Result<(), i32> {
         check(libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) as libc::c_int)?;
         let raise = |capability: libc::c_ulong| {
             let argument = libc::PR_CAP_AMBIENT_RAISE;
-            check(libc::prctl(libc::PR_CAP_AMBIENT, argument, capability, 0, 0))
+            check(libc::prctl(
+                libc::PR_CAP_AMBIENT,
+                argument,
+                capability,
+                0,
+                0,
+            ))
         };
         for capability in 0..64 {
             match raise(capability) {
                 // The first that the kernel does not know is past the last.
                 Err(libc::EINVAL) => break,
-                answer => answer?,
+                answer => answer.map(drop)?,
             }
         }
     }

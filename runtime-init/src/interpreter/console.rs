@@ -9,7 +9,8 @@ use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::control::{Control, fault};
-use crate::{During, Outcome, mounts, root, sys};
+use crate::root::{self, Root};
+use crate::{During, Outcome, mounts, sys};
 
 /// The statfs(2) type of devpts.
 const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
@@ -17,12 +18,7 @@ const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
 /// Opens a pty of the container's devpts and makes its slave the standard streams. The slave is reached from the
 /// master by ioctl and mounted by descriptor: no name under the image's /dev decides what becomes the console
 /// (CVE-2025-52565).
-pub(crate) fn open(
-    root: BorrowedFd<'_>,
-    control: &Control,
-    step: u32,
-    console: &Console,
-) -> Outcome {
+pub(crate) fn open(root: &Root, control: &Control, step: u32, console: &Console) -> Outcome {
     let master = open_master(root)?;
     unlockpt(&master).during(Operation::OpenPty)?;
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
@@ -45,7 +41,7 @@ pub(crate) fn open(
 }
 
 /// What a devpts holds is the kernel's: the image decides whether one is there, and not what `ptmx` is in it.
-fn open_master(root: BorrowedFd<'_>) -> Result<OwnedFd, Fault> {
+fn open_master(root: &Root) -> Result<OwnedFd, Fault> {
     let location = OFlags::PATH | OFlags::DIRECTORY;
     let devpts = root::open_file(root, c"/dev/pts", location).during(Operation::OpenPty)?;
     let filesystem = fstatfs(&devpts).during(Operation::OpenPty)?.f_type as u64;
@@ -57,7 +53,7 @@ fn open_master(root: BorrowedFd<'_>) -> Result<OwnedFd, Fault> {
 }
 
 /// Mounts the slave at /dev/console itself, which is made where it is missing; a link of that name is not followed.
-fn mount_console(root: BorrowedFd<'_>, slave: BorrowedFd<'_>) -> Outcome {
+fn mount_console(root: &Root, slave: BorrowedFd<'_>) -> Outcome {
     let (directory, name) = root::open_own_parent(root, c"/dev/console")?;
     let target = root::open_or_make_entry(directory.as_fd(), name)?;
     let tree = mounts::clone_tree(slave, OpenTreeFlags::empty())?;

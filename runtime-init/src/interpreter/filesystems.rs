@@ -13,14 +13,14 @@ use rustix::mount::{
 };
 
 use crate::mounts::attach;
-use crate::root::{self, Kind};
+use crate::root::{self, Kind, Root};
 use crate::{During, Outcome, copy_up, mounts, sys, target};
 
 /// The longest name of a file system's option.
 const OPTION_NAME_MAX: usize = 256;
 
 /// Mounts a new file system by fsopen(2).
-pub(crate) fn mount_new(root: BorrowedFd<'_>, new: &NewMount<'_>) -> Outcome {
+pub(crate) fn mount_new(root: &Root, new: &NewMount<'_>) -> Result<OwnedFd, Fault> {
     // A directory that is made for the mount has no mode to keep.
     let keep_mode = new.keep_mode && root::open(root, new.target.0).is_ok();
     let target = if new.strict {
@@ -57,13 +57,14 @@ pub(crate) fn mount_new(root: BorrowedFd<'_>, new: &NewMount<'_>) -> Outcome {
         let keep_owner = !new.options.iter().any(sets_owner);
         copy_up::copy(target.as_fd(), mount.as_fd(), keep_owner)?;
     }
-    attach(mount.as_fd(), target.as_fd())
+    attach(mount.as_fd(), target.as_fd())?;
+    Ok(mount)
 }
 
 /// Mounts a new file system by mount(2), which knows no descriptors of mounts and gives none. It is mounted in a tmpfs that
 /// nobody else has, and a clone of it is attached to the target: what it is given there cannot be given to another mount
 /// that was swapped into its place.
-pub(crate) fn mount_by_data(root: BorrowedFd<'_>, new: &DataMount<'_>) -> Outcome {
+pub(crate) fn mount_by_data(root: &Root, new: &DataMount<'_>) -> Result<OwnedFd, Fault> {
     let target = target::open(root, new.target.0, Kind::Directory)?;
     let scratch = new_tmpfs()?;
     attach(scratch.as_fd(), target.as_fd())?;
@@ -71,7 +72,9 @@ pub(crate) fn mount_by_data(root: BorrowedFd<'_>, new: &DataMount<'_>) -> Outcom
     rustix::process::fchdir(&scratch).during(Operation::ChangeDirectory)?;
     unmount(c".", UnmountFlags::DETACH).during(Operation::MakeMount)?;
     rustix::process::chdir(c"/").during(Operation::ChangeDirectory)?;
-    attach(mounted?.as_fd(), target.as_fd())
+    let mounted = mounted?;
+    attach(mounted.as_fd(), target.as_fd())?;
+    Ok(mounted)
 }
 
 /// The new file system as a tree of its own, mounted nowhere.
@@ -102,11 +105,7 @@ fn new_tmpfs() -> Result<OwnedFd, Fault> {
 }
 
 /// Changes the options of the file system that is mounted there.
-pub(crate) fn reconfigure(
-    root: BorrowedFd<'_>,
-    path: &CStr,
-    options: TextList<'static>,
-) -> Outcome {
+pub(crate) fn reconfigure(root: &Root, path: &CStr, options: TextList<'static>) -> Outcome {
     let target = root::open(root, path).during(Operation::Resolve)?;
     let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
     let filesystem = fspick(&target, c"", flags).during(Operation::OpenFilesystem)?;

@@ -13,7 +13,7 @@ use rustix::mount::{
 };
 
 use crate::control::fault;
-use crate::root::{self, Kind};
+use crate::root::{self, Kind, Root};
 use crate::{During, Interpreter, Outcome, sys, target};
 
 pub(crate) fn set_root_propagation(flags: u32) -> Outcome {
@@ -27,7 +27,7 @@ pub(crate) fn attach_root(tree: BorrowedFd<'_>, path: &CStr) -> Outcome {
 }
 
 /// Attaches a tree that the runtime made.
-pub(crate) fn mount_tree(root: BorrowedFd<'_>, tree: BorrowedFd<'_>, target: &CStr) -> Outcome {
+pub(crate) fn mount_tree(root: &Root, tree: BorrowedFd<'_>, target: &CStr) -> Outcome {
     let source = FileType::from_raw_mode(fstat(tree).during(Operation::CloneMount)?.st_mode);
     let kind = if source.is_dir() {
         Kind::Directory
@@ -67,7 +67,7 @@ pub(crate) fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Outcome {
 }
 
 /// Sets the SELinux label of a directory.
-pub(crate) fn label(root: BorrowedFd<'_>, path: &CStr, label: &CStr) -> Outcome {
+pub(crate) fn label(root: &Root, path: &CStr, label: &CStr) -> Outcome {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let file = root::open_file(root, path, flags).during(Operation::Open)?;
     let name = c"security.selinux";
@@ -76,7 +76,7 @@ pub(crate) fn label(root: BorrowedFd<'_>, path: &CStr, label: &CStr) -> Outcome 
 }
 
 pub(crate) fn set_attributes(
-    root: BorrowedFd<'_>,
+    root: &Root,
     target: &CStr,
     attributes: &MountAttributes,
     recursive: bool,
@@ -85,9 +85,10 @@ pub(crate) fn set_attributes(
     sys::mount_setattr(target.as_fd(), attributes, recursive).during(Operation::SetAttributes)
 }
 
-pub(crate) fn make_readonly(root: BorrowedFd<'_>, path: &CStr) -> Outcome {
+/// Gives the mount that lies over the path then.
+pub(crate) fn make_readonly(root: &Root, path: &CStr) -> Result<Option<OwnedFd>, Fault> {
     let target = match root::open(root, path) {
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         answer => answer.during(Operation::Resolve)?,
     };
     let tree = clone_tree(target.as_fd(), OpenTreeFlags::AT_RECURSIVE)?;
@@ -96,7 +97,8 @@ pub(crate) fn make_readonly(root: BorrowedFd<'_>, path: &CStr) -> Outcome {
         ..MountAttributes::default()
     };
     sys::mount_setattr(tree.as_fd(), &readonly, true).during(Operation::SetAttributes)?;
-    attach(tree.as_fd(), target.as_fd())
+    attach(tree.as_fd(), target.as_fd())?;
+    Ok(Some(tree))
 }
 
 pub(crate) fn clone_tree(source: BorrowedFd<'_>, flags: OpenTreeFlags) -> Result<OwnedFd, Fault> {
@@ -115,12 +117,7 @@ pub(crate) struct Masks {
 }
 
 impl Masks {
-    pub(crate) fn mask(
-        &mut self,
-        root: BorrowedFd<'_>,
-        path: &CStr,
-        null: BorrowedFd<'_>,
-    ) -> Outcome {
+    pub(crate) fn mask(&mut self, root: &Root, path: &CStr, null: BorrowedFd<'_>) -> Outcome {
         let target = match root::open(root, path) {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             answer => answer.during(Operation::Resolve)?,

@@ -9,17 +9,14 @@ use rustix::io::Errno;
 
 use crate::control::fault;
 use crate::mounts::{is_proc, place};
-use crate::root::{self, Kind};
+use crate::root::{self, Kind, Root};
 use crate::{During, Outcome};
 
-/// What the container is set up through. None of these may be a symbolic link: what is made below would be made
-/// elsewhere, in a volume for one (CVE-2019-19921, CVE-2026-41579).
-const OWN: [&[u8]; 3] = [b"/dev", b"/proc", b"/sys"];
-
 /// Opens the target of a mount, or makes it. A path that leads through symbolic links of the image is one in the root,
-/// too; but where it leads was not known to whoever wrote the plan.
-pub(crate) fn open(root: BorrowedFd<'_>, path: &CStr, kind: Kind) -> Result<OwnedFd, Fault> {
-    if OWN.contains(&path.to_bytes()) {
+/// too; but where it leads was not known to whoever wrote the plan; and where the container is set up through what is mounted, there may be none: what is made
+/// below would be made elsewhere, in a volume for one (CVE-2019-19921, CVE-2026-41579).
+pub(crate) fn open(root: &Root, path: &CStr, kind: Kind) -> Result<OwnedFd, Fault> {
+    if root::is_own(path) {
         return open_strict(root, path);
     }
     match root::open_strict(root, path) {
@@ -32,7 +29,7 @@ pub(crate) fn open(root: BorrowedFd<'_>, path: &CStr, kind: Kind) -> Result<Owne
 }
 
 /// The same for a directory, with no symbolic link on the way.
-pub(crate) fn open_strict(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Fault> {
+pub(crate) fn open_strict(root: &Root, path: &CStr) -> Result<OwnedFd, Fault> {
     let target = match root::open_strict(root, path) {
         Err(Errno::NOENT) => {
             root::make_directory(root, path, 0o755)?;
@@ -51,7 +48,7 @@ pub(crate) fn open_strict(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, 
 
 /// A link must not lead a mount over the root or /dev, nor over anything in /proc but what the plan names there
 /// (CVE-2019-16884).
-fn check_not_own(root: BorrowedFd<'_>, path: &CStr, target: BorrowedFd<'_>) -> Outcome {
+fn check_not_own(root: &Root, path: &CStr, target: BorrowedFd<'_>) -> Outcome {
     let refused = Err(fault(Operation::CheckTarget, Errno::LOOP));
     let found = place(target)?;
     for own in [c"/", c"/dev"] {
