@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use oci_spec::runtime::{Process, Spec};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::bundle::Bundle;
@@ -17,7 +18,7 @@ use crate::hooks::{self, Kind};
 use crate::namespaces::NEWPID;
 use crate::state::{self, Directory, Record};
 use crate::status::{State, Status, state, state_json};
-use crate::{cgroup_error, namespaces};
+use crate::{cgroup_error, exhaustion, namespaces, salvage};
 
 /// How long `delete` waits for processes that it killed. Each gives up its mount namespace on its way out, which waits for
 /// a grace period of the kernel (synchronize_rcu_expedited): where hundreds end at once on a busy machine, that was seen to
@@ -72,14 +73,22 @@ impl Container {
         let root = state_root.as_ref();
         let load = |id: String| {
             Container::load(root, &id)
-                .inspect_err(|error| tracing::warn!("{error}"))
+                .inspect_err(|error| {
+                    // Others come and go meanwhile.
+                    if error.kind() != ErrorKind::NotFound {
+                        tracing::warn!("{error}");
+                    }
+                })
                 .ok()
         };
         Ok(state::ids(root)?.into_iter().filter_map(load).collect())
     }
 
-    /// Removes what is left of a container whose state cannot be read, such as one whose `create` was killed before it
-    /// had written any. One whose `create` was only not that far yet is waited for, and deleted by force.
+    /// Deletes a container by force, also one whose state cannot be read, such as one whose `create` was killed before it
+    /// had written any. One whose `create` is not done is waited for.
+    ///
+    /// Of a state that was damaged or lost, the copy of the configuration tells where the container's cgroup is: what is in
+    /// it is killed, and it is removed. Hooks do not run then, as what they are told is lost.
     ///
     /// # Errors
     ///
@@ -87,9 +96,16 @@ impl Container {
     pub fn remove_leftovers(state_root: impl AsRef<Path>, id: &str) -> Result<()> {
         let root = crate::builder::absolute(state_root.as_ref())?;
         let directory = Directory::open(&root, id)?;
-        match Container::load(&root, id) {
-            Ok(container) => container.destroy(&directory, container.status()?, true),
-            Err(_) => directory.remove(),
+        match state::read_now(&root, id) {
+            Ok(Some(record)) => {
+                let container = Container::new(root, record, None);
+                container.destroy(&directory, container.status()?, true)
+            }
+            Ok(None) => salvage::remove(&directory, id),
+            Err(error) => {
+                tracing::warn!("{error}");
+                salvage::remove(&directory, id)
+            }
         }
     }
 
@@ -145,14 +161,15 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Host`] when its cgroup cannot be read.
+    /// [`ErrorKind::Host`] when its cgroup or `/proc` cannot be read.
     pub fn status(&self) -> Result<Status> {
         let Some(init) = self.record.init else {
             return Ok(Status::Creating);
         };
-        if !init.is_alive() {
+        let found = init.look();
+        let Some(process) = found.host(|| format!("look for the process of {}", self.id()))? else {
             return Ok(Status::Stopped);
-        }
+        };
         let frozen = self
             .record
             .cgroup
@@ -162,7 +179,10 @@ impl Container {
         match frozen.host(|| format!("read the cgroup of {}", self.id()))? {
             // Whether it was started or not.
             Some(true) => Ok(Status::Paused),
-            _ if state::awaits_start(&self.directory()) => Ok(Status::Created),
+            // A `start` that was killed once it had let the program start leaves the socket.
+            _ if state::awaits_start(&self.directory()) && exhaustion::is_init(&process.comm) => {
+                Ok(Status::Created)
+            }
             _ => Ok(Status::Running),
         }
     }
@@ -284,12 +304,16 @@ impl Container {
     pub fn pidfd(&self) -> Result<OwnedFd> {
         let init = self.record.init.ok_or_else(|| self.not_running())?;
         let pid = Pid::from_raw(init.pid).ok_or_else(|| self.not_running())?;
-        let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|_| self.not_running())?;
+        let attempt = || format!("open the process of {}", self.id());
+        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+            // The pid is free, or that of a thread now.
+            Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Err(self.not_running()),
+            answer => answer.host(attempt)?,
+        };
         // The descriptor is of whatever had the pid just now; that it was this process is clear only afterwards.
-        if init.is_alive() {
-            Ok(pidfd)
-        } else {
-            Err(self.not_running())
+        match init.look().host(attempt)? {
+            Some(_) => Ok(pidfd),
+            None => Err(self.not_running()),
         }
     }
 
@@ -333,7 +357,10 @@ impl Container {
     /// [`ErrorKind::InvalidState`] when it runs and `force` is not given, [`ErrorKind::Host`] when a process or its cgroup
     /// does not go away.
     pub fn delete(&self, force: bool) -> Result<()> {
-        let directory = Directory::open(&self.root, self.id())?;
+        let directory = match force {
+            true => Directory::open(&self.root, self.id())?,
+            false => Directory::open_created(&self.root, self.id(), "delete")?,
+        };
         let container = Container::load(&self.root, self.id())?;
         let status = container.status()?;
         if !force && !matches!(status, Status::Stopped | Status::Created) {
@@ -372,7 +399,11 @@ impl Container {
         directory.remove()?;
         match spec {
             Ok(Some(spec)) => self.run_poststop_hooks(&spec),
-            _ => Ok(()),
+            Ok(None) => Ok(()),
+            Err(error) => {
+                tracing::warn!("the poststop hooks of {} do not run: {error}", self.id());
+                Ok(())
+            }
         }
     }
 

@@ -38,7 +38,7 @@ use abi::Abi;
 pub use abi::NativeArch;
 pub(crate) use action::ACTIONS;
 pub use error::SeccompError;
-pub(crate) use listener::{Listener, check as check_listener, connect, hand_over, hint};
+pub(crate) use listener::{Agent, Listener, check as check_listener, connect, hand_over, hint};
 pub(crate) use profile::OPERATORS;
 use profile::Profile;
 use ranges::Verdicts;

@@ -64,7 +64,7 @@ impl Container {
     }
 
     fn change(&self, asked: &LinuxResources, intel_rdt: Option<&LinuxIntelRdt>) -> Result<()> {
-        let directory = Directory::open(&self.root, self.id())?;
+        let directory = Directory::open_created(&self.root, self.id(), "update")?;
         let container = Container::load(&self.root, self.id())?;
         match container.status()? {
             Status::Stopped => return Err(self.not_running()),
