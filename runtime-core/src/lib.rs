@@ -49,6 +49,9 @@ mod exec_cpu_affinity;
 mod exhaustion;
 mod facts;
 mod features;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod home;
 mod hooks;
 mod id_mappings;

@@ -22,6 +22,10 @@ mod action;
 mod assembler;
 mod conditions;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+#[cfg(any(test, fuzzing))]
+mod interpreter;
 mod listener;
 mod numbers;
 mod profile;
