@@ -50,6 +50,9 @@ mod exec_cpu_affinity;
 mod exhaustion;
 mod facts;
 mod features;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod held;
 mod home;
 mod hooks;

@@ -4,6 +4,8 @@ mod bind;
 mod cgroup;
 mod data;
 mod describe;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub(crate) mod id_map;
 mod label;
 mod new;
