@@ -29,7 +29,7 @@ pub(crate) fn of(call: &str) -> &'static [Errno] {
         "bind" | "listen" => &[EACCES, ENOSPC],
         "connect" => &[ECONNREFUSED, EACCES, EAGAIN],
         "accept4" => &[EMFILE, EINTR, ENOMEM],
-        "sendto" | "sendmsg" => &[EPIPE, ENOMEM, EINTR],
+        "sendto" | "sendmsg" => &[ENOBUFS, ENOMEM, EINTR],
         "recvfrom" | "recvmsg" => &[ENOMEM, EINTR],
         "poll" | "ppoll" | "epoll_wait" | "epoll_pwait" | "wait4" | "waitid" => &[EINTR, ENOMEM],
         "epoll_ctl" | "inotify_add_watch" => &[ENOSPC, ENOMEM],
