@@ -2,7 +2,8 @@
 
 use nix::errno::Errno::{
     self, E2BIG, EACCES, EAGAIN, EBADF, EBUSY, ECONNREFUSED, EDQUOT, EEXIST, EINTR, EINVAL, EIO,
-    EMFILE, ENFILE, ENODEV, ENOLCK, ENOMEM, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM, EPIPE, EROFS, ESRCH,
+    EMFILE, ENFILE, ENOBUFS, ENODEV, ENOLCK, ENOMEM, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM, EROFS,
+    ESRCH,
 };
 
 /// None for calls that cannot fail, or only for a fault of the caller's code: what they are given decides, not the machine.
