@@ -33,46 +33,23 @@ fn a_working_directory_that_is_a_link_out_of_the_root_is_in_it() {
 
 #[test]
 fn a_working_directory_that_is_a_link_to_a_descriptor_is_refused() {
-    // CVE-2024-21626, by way of the image and of /proc.
-    for target in [
-        "/proc/self/fd",
-        "/proc/1/fd",
-        "/proc/self/task/1/fd",
-        "../../proc/thread-self/fd",
-    ] {
-        for number in [3, 4, 7, 8] {
-            let container = Container::new(|config| {
-                config
-                    .set("/process/cwd", json!(format!("/work/{number}/..")))
-                    .shell(WHERE);
-            });
-            link(&container, "work", target);
+    // CVE-2024-21626, by way of the image and of /proc. With a sysctl there is a directory of nobody's root among them.
+    for target in ["/proc/self/fd", "../../proc/1/fd"] {
+        let container = Container::new(|config| {
+            config.set("/linux/sysctl", json!({"kernel.shm_rmid_forced": "1"}));
+            config.shell(WHERE);
+        });
+        link(&container, "work", target);
+        for number in 3..15 {
+            let mut config = container.config();
+            config.set("/process/cwd", json!(format!("/work/{number}")));
+            container.write_config(&config);
             let finished = container.run();
             assert!(
-                !finished.stdout.starts_with("(unreachable)"),
-                "{finished:?}"
+                finished.stdout.is_empty() || finished.stdout.starts_with("/\n"),
+                "a working directory outside of the root: {finished:?}"
             );
             refused(finished, &["/process/cwd"]);
-        }
-    }
-}
-
-#[test]
-fn exec_in_a_directory_that_is_a_link_to_a_descriptor_is_refused() {
-    let container = Container::new(|config| {
-        config.waits();
-    });
-    link(&container, "work", "/proc/self/fd");
-    let _ = container.run_detached();
-    for number in 3..12 {
-        let cwd = format!("/work/{number}");
-        let finished = container.exec(&["--cwd", &cwd], &["sh", "-c", WHERE]);
-        assert!(
-            !finished.stdout.starts_with("(unreachable)"),
-            "{finished:?}"
-        );
-        if runtime().is_bareboat() {
-            assert_ne!(finished.code(), 0, "{finished:?}");
         }
     }
 }
