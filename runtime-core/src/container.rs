@@ -102,6 +102,8 @@ impl Container {
                 container.destroy(&directory, container.status()?, true)
             }
             Ok(None) => salvage::remove(&directory, id),
+            // It may be all right.
+            Err(error) if error.is_for_want_of_resources() => Err(error),
             Err(error) => {
                 tracing::warn!("{error}");
                 salvage::remove(&directory, id)
