@@ -29,12 +29,14 @@ pub mod device_probe;
 pub mod driver;
 pub mod leftovers;
 pub mod mountinfo;
+pub mod overwrite;
 pub mod process;
 pub mod report;
 pub mod rootfs;
 pub mod runtime;
 pub mod scan;
 pub mod service_manager;
+pub mod signaller;
 pub mod suite;
 pub mod sys;
 

@@ -9,5 +9,9 @@
     reason = "in helpers of tests, too, a panic is a failure"
 )]
 
+mod descriptors;
 mod executable;
+mod fields;
+mod hostile_init;
+mod identity;
 mod neighbours;
