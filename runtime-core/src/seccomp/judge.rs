@@ -62,7 +62,7 @@ impl Call {
             8..16 => Some(0),
             _ => {
                 let argument = self.arguments.get((offset as usize).checked_sub(16)? / 8)?;
-                Some(if offset % 8 == 0 {
+                Some(if offset.is_multiple_of(8) {
                     *argument as u32
                 } else {
                     (argument >> 32) as u32
