@@ -101,6 +101,9 @@ fn what_is_no_user_and_group_is_refused() {
     forge_users(&container);
     let wrong = [
         ":",
+        "+1",
+        "1:+1",
+        "+0",
         ":1",
         "1:",
         " 1",

@@ -285,12 +285,20 @@ fn parse_user(text: &str) -> std::result::Result<Ids, String> {
         None => (text, None),
     };
     Ok(Ids {
-        uid: uid.parse().map_err(|cause| format!("bad uid: {cause}"))?,
+        uid: parse_id(uid).map_err(|cause| format!("bad uid: {cause}"))?,
         gid: gid
-            .map(str::parse)
+            .map(parse_id)
             .transpose()
             .map_err(|cause| format!("bad gid: {cause}"))?,
     })
+}
+
+/// Digits and nothing else: what is read in two ways may be root in one of them (CVE-2026-30892).
+fn parse_id(text: &str) -> std::result::Result<u32, String> {
+    if text.starts_with('+') {
+        return Err("invalid digit found in string".to_owned());
+    }
+    text.parse().map_err(|cause| format!("{cause}"))
 }
 
 /// A capability by its name. One that nobody knows is left out with a warning, as those of config.json are.
