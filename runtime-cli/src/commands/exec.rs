@@ -387,6 +387,56 @@ mod tests {
         }
     }
 
+    /// Every text of up to five of these characters.
+    fn texts() -> Vec<String> {
+        let mut texts = vec![String::new()];
+        let mut longest = 0;
+        for _ in 0..5 {
+            let end = texts.len();
+            for number in longest..end {
+                for letter in ['0', '1', '9', ':', '+', '-', 'x', ' '] {
+                    texts.push(format!("{}{letter}", texts[number]));
+                }
+            }
+            longest = end;
+        }
+        texts
+    }
+
+    #[test]
+    fn a_text_is_a_user_if_it_is_digits_with_perhaps_a_colon_and_digits_after_it() {
+        let digits =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let value = |text: &str| {
+            text.bytes()
+                .fold(0, |value, byte| 10 * value + u32::from(byte - b'0'))
+        };
+        for text in texts() {
+            let parts: Vec<_> = text.split(':').collect();
+            let expected = match parts.as_slice() {
+                [uid] if digits(uid) => Some(Ids {
+                    uid: value(uid),
+                    gid: None,
+                }),
+                [uid, gid] if digits(uid) && digits(gid) => Some(Ids {
+                    uid: value(uid),
+                    gid: Some(value(gid)),
+                }),
+                _ => None,
+            };
+            assert_eq!(parse_user(&text).ok(), expected, "{text:?}");
+        }
+        for text in [
+            "4294967296",
+            "1:4294967296",
+            "18446744073709551616",
+            "1\0",
+            "\u{ff11}",
+        ] {
+            assert!(parse_user(text).is_err(), "{text:?}");
+        }
+    }
+
     #[test]
     fn without_options_all_but_the_command_and_the_terminal_is_the_containers() {
         let process = adapted("web ls -l");
