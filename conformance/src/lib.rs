@@ -27,6 +27,7 @@ pub mod console;
 pub mod container;
 pub mod device_probe;
 pub mod driver;
+pub mod fault;
 pub mod leftovers;
 pub mod mountinfo;
 pub mod overwrite;
@@ -38,6 +39,7 @@ pub mod scan;
 pub mod service_manager;
 pub mod signaller;
 pub mod suite;
+pub mod swap;
 pub mod sys;
 
 pub use agent::Agent;

@@ -12,6 +12,9 @@ mod descriptors;
 mod duration;
 mod failure;
 mod foreground;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod help;
 mod log;
 mod notify;
@@ -47,14 +50,18 @@ pub fn main() -> ExitCode {
         }
     };
     match request {
-        Request::Text(text) => match io::stdout().write_all(text.as_bytes()) {
+        Request::Text(text) => match commands::output::text(&text) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
+            Err(failure) => {
+                start_log(None, LogFormat::Text, false);
+                report(&failure, None)
+            }
         },
         Request::Command(cli) => {
             // Before anything is opened here, the log for one.
             let inherited = descriptors::check(&cli.command);
             sys::keep_children_to_be_waited_for();
+            sys::fail_where_files_may_not_grow();
             let globals = &cli.globals;
             let log = globals
                 .log

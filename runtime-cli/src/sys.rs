@@ -14,6 +14,15 @@ pub(crate) fn keep_children_to_be_waited_for() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
+/// Makes a write beyond RLIMIT_FSIZE an error, which is told and taken back, where SIGXFSZ would end this process with all
+/// half made. A handler, unlike an ignored signal, is not passed on to hooks (execve(2)).
+pub(crate) fn fail_where_files_may_not_grow() {
+    extern "C" fn go_on(_signal: libc::c_int) {}
+    let handler: extern "C" fn(libc::c_int) = go_on;
+    // SAFETY: the handler does nothing, which is safe at any moment.
+    unsafe { libc::signal(libc::SIGXFSZ, handler as libc::sighandler_t) };
+}
+
 /// Sends any signal, a real-time one too, to the process that `pidfd` stands for: `pidfd_send_signal(2)`.
 pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     let info = ptr::null::<libc::siginfo_t>();

@@ -134,6 +134,9 @@ impl Wishes {
         let new = path.with_file_name(name);
         fs::write(&new, pid.to_string())
             .and_then(|()| fs::rename(&new, path))
+            .inspect_err(|_| {
+                let _ = fs::remove_file(&new);
+            })
             .host(attempt)
     }
 

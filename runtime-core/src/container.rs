@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use oci_spec::runtime::{Process, Spec};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::bundle::Bundle;
@@ -17,7 +18,7 @@ use crate::hooks::{self, Kind};
 use crate::namespaces::NEWPID;
 use crate::state::{self, Directory, Record};
 use crate::status::{State, Status, state, state_json};
-use crate::{cgroup_error, namespaces};
+use crate::{cgroup_error, exhaustion, namespaces, salvage};
 
 /// How long `delete` waits for processes that it killed. Each gives up its mount namespace on its way out, which waits for
 /// a grace period of the kernel (synchronize_rcu_expedited): where hundreds end at once on a busy machine, that was seen to
@@ -72,14 +73,22 @@ impl Container {
         let root = state_root.as_ref();
         let load = |id: String| {
             Container::load(root, &id)
-                .inspect_err(|error| tracing::warn!("{error}"))
+                .inspect_err(|error| {
+                    // Others come and go meanwhile.
+                    if error.kind() != ErrorKind::NotFound {
+                        tracing::warn!("{error}");
+                    }
+                })
                 .ok()
         };
         Ok(state::ids(root)?.into_iter().filter_map(load).collect())
     }
 
-    /// Removes what is left of a container whose state cannot be read, such as one whose `create` was killed before it
-    /// had written any. One whose `create` was only not that far yet is waited for, and deleted by force.
+    /// Deletes a container by force, also one whose state cannot be read, such as one whose `create` was killed before it
+    /// had written any. One whose `create` is not done is waited for.
+    ///
+    /// Of a state that was damaged or lost, the copy of the configuration tells where the container's cgroup is: what is in
+    /// it is killed, and it is removed. Hooks do not run then, as what they are told is lost.
     ///
     /// # Errors
     ///
@@ -87,9 +96,16 @@ impl Container {
     pub fn remove_leftovers(state_root: impl AsRef<Path>, id: &str) -> Result<()> {
         let root = crate::builder::absolute(state_root.as_ref())?;
         let directory = Directory::open(&root, id)?;
-        match Container::load(&root, id) {
-            Ok(container) => container.destroy(&directory, container.status()?, true),
-            Err(_) => directory.remove(),
+        match state::read_now(&root, id) {
+            Ok(Some(record)) => {
+                let container = Container::new(root, record, None);
+                container.destroy(&directory, container.status()?, true)
+            }
+            Ok(None) => salvage::remove(&directory, id),
+            Err(error) => {
+                tracing::warn!("{error}");
+                salvage::remove(&directory, id)
+            }
         }
     }
 
@@ -129,10 +145,17 @@ impl Container {
 
     /// The host's pid of its first process, unless that has ended.
     pub fn pid(&self) -> Option<i32> {
-        self.record
-            .init
-            .filter(|init| init.is_alive())
-            .map(|init| init.pid)
+        self.living().ok().flatten()
+    }
+
+    /// The same, for what would go wrong if a process that cannot be looked at were taken for one that has ended.
+    fn living(&self) -> Result<Option<i32>> {
+        let Some(init) = self.record.init else {
+            return Ok(None);
+        };
+        let found = init.look();
+        let found = found.host(|| format!("look for the process of {}", self.id()))?;
+        Ok(found.map(|_| init.pid))
     }
 
     /// The terminal's master, when the configuration asks for a terminal and no console socket was given. It is had once.
@@ -145,14 +168,15 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Host`] when its cgroup cannot be read.
+    /// [`ErrorKind::Host`] when its cgroup or `/proc` cannot be read.
     pub fn status(&self) -> Result<Status> {
         let Some(init) = self.record.init else {
             return Ok(Status::Creating);
         };
-        if !init.is_alive() {
+        let found = init.look();
+        let Some(process) = found.host(|| format!("look for the process of {}", self.id()))? else {
             return Ok(Status::Stopped);
-        }
+        };
         let frozen = self
             .record
             .cgroup
@@ -162,7 +186,10 @@ impl Container {
         match frozen.host(|| format!("read the cgroup of {}", self.id()))? {
             // Whether it was started or not.
             Some(true) => Ok(Status::Paused),
-            _ if state::awaits_start(&self.directory()) => Ok(Status::Created),
+            // A `start` that was killed once it had let the program start leaves the socket.
+            _ if state::awaits_start(&self.directory()) && exhaustion::is_init(&process.comm) => {
+                Ok(Status::Created)
+            }
             _ => Ok(Status::Running),
         }
     }
@@ -174,11 +201,9 @@ impl Container {
     /// As for [`Container::status`].
     pub fn state(&self) -> Result<State> {
         let status = self.status()?;
-        Ok(state(
-            &self.record,
-            status,
-            self.pid().filter(|_| status != Status::Stopped),
-        ))
+        let pid = self.record.init.map(|init| init.pid);
+        let pid = pid.filter(|_| status != Status::Stopped);
+        Ok(state(&self.record, status, pid))
     }
 
     /// Sends a signal to its first process. SIGKILL for one without a PID namespace of its own goes to all processes:
@@ -212,11 +237,10 @@ impl Container {
         let Some(cgroup) = &self.record.cgroup else {
             return self.signal_init(signal);
         };
-        let is_elsewhere = |pid: &i32| cgroup.pids().is_ok_and(|inside| !inside.contains(pid));
-        let elsewhere = self.pid().filter(is_elsewhere);
-        cgroup
-            .kill_all(signal)
-            .host(|| format!("signal the processes of {}", self.id()))?;
+        let attempt = || format!("signal the processes of {}", self.id());
+        let inside = cgroup.pids().host(attempt)?;
+        let elsewhere = self.living()?.filter(|pid| !inside.contains(pid));
+        cgroup.kill_all(signal).host(attempt)?;
         match elsewhere.map(|_| self.signal_init(signal)) {
             // It ended with the others.
             Some(Err(error)) if error.kind() != ErrorKind::NotRunning => Err(error),
@@ -284,12 +308,16 @@ impl Container {
     pub fn pidfd(&self) -> Result<OwnedFd> {
         let init = self.record.init.ok_or_else(|| self.not_running())?;
         let pid = Pid::from_raw(init.pid).ok_or_else(|| self.not_running())?;
-        let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|_| self.not_running())?;
+        let attempt = || format!("open the process of {}", self.id());
+        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+            // The pid is free, or that of a thread now.
+            Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Err(self.not_running()),
+            answer => answer.host(attempt)?,
+        };
         // The descriptor is of whatever had the pid just now; that it was this process is clear only afterwards.
-        if init.is_alive() {
-            Ok(pidfd)
-        } else {
-            Err(self.not_running())
+        match init.look().host(attempt)? {
+            Some(_) => Ok(pidfd),
+            None => Err(self.not_running()),
         }
     }
 
@@ -301,12 +329,14 @@ impl Container {
     /// [`ErrorKind::Host`] when the cgroup, or `/proc`, cannot be read.
     pub fn pids(&self) -> Result<Vec<i32>> {
         let attempt = || format!("list the processes of {}", self.id());
-        match (self.cgroup(), self.pid()) {
-            (Some(cgroup), _) => cgroup.pids().host(attempt),
-            (None, Some(pid)) if self.has_own_pid_namespace() => {
+        if let Some(cgroup) = self.cgroup() {
+            return cgroup.pids().host(attempt);
+        }
+        match self.living()? {
+            Some(pid) if self.has_own_pid_namespace() => {
                 namespaces::processes_beside(pid).host(attempt)
             }
-            (None, pid) => Ok(pid.into_iter().collect()),
+            pid => Ok(pid.into_iter().collect()),
         }
     }
 
@@ -333,7 +363,10 @@ impl Container {
     /// [`ErrorKind::InvalidState`] when it runs and `force` is not given, [`ErrorKind::Host`] when a process or its cgroup
     /// does not go away.
     pub fn delete(&self, force: bool) -> Result<()> {
-        let directory = Directory::open(&self.root, self.id())?;
+        let directory = match force {
+            true => Directory::open(&self.root, self.id())?,
+            false => Directory::open_created(&self.root, self.id(), "delete")?,
+        };
         let container = Container::load(&self.root, self.id())?;
         let status = container.status()?;
         if !force && !matches!(status, Status::Stopped | Status::Created) {
@@ -372,7 +405,11 @@ impl Container {
         directory.remove()?;
         match spec {
             Ok(Some(spec)) => self.run_poststop_hooks(&spec),
-            _ => Ok(()),
+            Ok(None) => Ok(()),
+            Err(error) => {
+                tracing::warn!("the poststop hooks of {} do not run: {error}", self.id());
+                Ok(())
+            }
         }
     }
 
@@ -410,7 +447,7 @@ impl Container {
                 break;
             }
         }
-        match self.pid() {
+        match self.living()? {
             Some(pid) => Err(Error::new(
                 ErrorKind::Host,
                 format!(
@@ -426,7 +463,7 @@ impl Container {
     /// Waits for the end of its first process, or of all in its cgroup.
     fn has_ended_by(&self, deadline: Instant, all: bool) -> bool {
         let mut wait = Duration::from_millis(1);
-        while self.pid().is_some() || all && !self.is_empty() {
+        while !matches!(self.living(), Ok(None)) || all && !self.is_empty() {
             if Instant::now() >= deadline {
                 return false;
             }

@@ -18,7 +18,8 @@ use crate::mounts::on_host::MountId;
 use crate::net_devices::Moves;
 use crate::pidfd_socket::{FIRST_PROCESS, PidfdSocket};
 use crate::plan::Plan;
-use crate::state::{Directory, ProcessId, Record};
+use crate::process_id::ProcessId;
+use crate::state::{Directory, Record};
 use crate::status::{Status, state, state_json};
 use crate::{confine, id_mappings, notify_socket, process_hook, seccomp, sources, stations};
 
@@ -82,7 +83,6 @@ impl<'a> Creation<'a> {
         record.namespaces = namespaces(self.builder.bundle.spec());
         record.seccomp_listener = self.plan.seccomp_listener.clone();
         tracing::debug!("the state is kept in {}", self.directory.path().display());
-        self.directory.write_config(self.builder.bundle.text())?;
         if record.notify {
             notify_socket::make_directory(self.directory.path())?;
         }
@@ -95,6 +95,8 @@ impl<'a> Creation<'a> {
             .transpose()?;
         record.intel_rdt = self.intel_rdt.as_ref().map(|making| making.group.clone());
         self.directory.write(&record)?;
+        // After the record: a configuration without one is that of a container whose record was lost.
+        self.directory.write_config(self.builder.bundle.text())?;
         if let Some(making) = &mut self.intel_rdt {
             making.make()?;
         }

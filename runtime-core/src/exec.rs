@@ -126,9 +126,10 @@ impl<'a> ExecBuilder<'a> {
     /// [`ErrorKind::Program`] when the program cannot be executed, or as for
     /// [`ContainerBuilder::create`](crate::ContainerBuilder::create).
     pub fn spawn(self) -> Result<TenantProcess> {
-        let id = self.container.id().to_owned();
+        let container = self.container;
         self.start()
-            .map_err(|error| error.context(format_args!("exec in {id}")))
+            .map_err(|error| container.or_its_end(error))
+            .map_err(|error| error.context(format_args!("exec in {}", container.id())))
     }
 
     fn start(self) -> Result<TenantProcess> {
@@ -137,16 +138,14 @@ impl<'a> ExecBuilder<'a> {
         let pidfd = self.container.pidfd()?;
         let pidfd_socket = self.wishes.connect_pidfd_socket()?;
         let record = self.container.record();
-        let root = PathBuf::from(format!(
-            "/proc/{}/root",
-            self.container.pid().unwrap_or_default()
-        ));
+        let pid = record.init.map(|init| init.pid).unwrap_or_default();
+        let root = PathBuf::from(format!("/proc/{pid}/root"));
         let options = Options {
             id: record.id.clone(),
             bundle: record.bundle.clone(),
             start_at_once: true,
             extra_environment: self.extra_environment.clone(),
-            home: home::of(&self.process, &root),
+            home: home::of(&self.process, &root)?,
             no_new_keyring: record.no_new_keyring,
             ..Options::default()
         };
@@ -163,9 +162,10 @@ impl<'a> ExecBuilder<'a> {
         )?;
         let cgroup = record.cgroup.as_ref();
         let before = Before::of(cgroup);
+        let explain = |error: Error| before.explain_exec(cgroup, &spec, error);
         let mut init = self
             .start_init(&plan, entry, pidfd.as_fd())
-            .map_err(|error| before.explain_exec(cgroup, &spec, error))?;
+            .map_err(explain)?;
         let attended = self
             .attend(&mut init, &plan, pidfd_socket)
             .and_then(|console| match exhaustion::died_as_init(init.pid()) {
@@ -181,7 +181,7 @@ impl<'a> ExecBuilder<'a> {
             Err(error) => {
                 init.kill();
                 self.wishes.remove_pid_file();
-                Err(before.explain_exec(cgroup, &spec, error))
+                Err(explain(error))
             }
         }
     }

@@ -181,7 +181,7 @@ pub(crate) fn runs_init(pid: i32) -> bool {
 
 /// The init's name as the kernel makes it of a program without a path: since Linux 6.14 that of the memfd, before that the
 /// number of its descriptor.
-fn is_init(name: &str) -> bool {
+pub(crate) fn is_init(name: &str) -> bool {
     let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
     let init = runtime_init::INIT_NAME.to_str().unwrap_or_default();
     is_number || name == init || name.starts_with("memfd:bareboat")

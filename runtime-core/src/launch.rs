@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use runtime_init::{CONTROL, GO, NewMount, Operation, Rendezvous, Report, ReportKind, Step, TREES};
+use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -256,9 +257,10 @@ impl Init {
 
     /// Lets the init go on.
     pub(crate) fn go(&self) -> Result<()> {
-        send(&self.control, &[GO], SendFlags::NOSIGNAL)
-            .map(drop)
-            .host(|| "let the init go on".to_owned())
+        match send(&self.control, &[GO], SendFlags::NOSIGNAL) {
+            Err(Errno::PIPE) => Err(Error::new(ErrorKind::Setup, ENDED_SILENTLY)),
+            answer => answer.map(drop).host(|| "let the init go on".to_owned()),
+        }
     }
 
     /// Takes the init's child, which is the caller's own too, for the init from now on.

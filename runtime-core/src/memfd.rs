@@ -58,7 +58,8 @@ fn executable_memfd() -> io::Result<OwnedFd> {
 }
 
 fn unlinked_program(directory: &Path) -> io::Result<OwnedFd> {
-    let path = directory.join("init");
+    // Since Linux 6.14 the process is called by it, and is told from the user's program by that.
+    let path = directory.join(runtime_init::INIT_NAME.to_str().unwrap_or("init"));
     let mut file = File::options()
         .write(true)
         .create_new(true)

@@ -16,7 +16,7 @@ impl Container {
     /// stop in time: it is named, and all go on.
     pub fn pause(&self) -> Result<()> {
         let pause = || {
-            let _lock = Directory::open(&self.root, self.id())?;
+            let _lock = Directory::open_created(&self.root, self.id(), "pause")?;
             let container = Container::load(&self.root, self.id())?;
             match container.status()? {
                 Status::Running | Status::Created => container.freeze(),
@@ -34,7 +34,7 @@ impl Container {
     /// [`ErrorKind::InvalidState`] when it is not paused.
     pub fn resume(&self) -> Result<()> {
         let resume = || {
-            let _lock = Directory::open(&self.root, self.id())?;
+            let _lock = Directory::open_created(&self.root, self.id(), "resume")?;
             let container = Container::load(&self.root, self.id())?;
             match container.status()? {
                 Status::Paused => container.thaw(),

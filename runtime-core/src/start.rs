@@ -1,8 +1,9 @@
 //! `start`: from a container that was created to one that runs.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use runtime_init::{GO, ReportKind};
+use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
 use crate::builder::CgroupDriver;
@@ -12,11 +13,13 @@ use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::exhaustion::{self, Before};
 use crate::facts::HostFacts;
 use crate::hooks::{self, Kind};
+use crate::launch::ENDED_SILENTLY;
 use crate::plan::{self, Options};
 use crate::process_hook::Place;
-use crate::state::Directory;
-use crate::status::{Status, state, state_json};
-use crate::{launch, notify_socket, process, seccomp};
+use crate::seccomp::{self, Agent};
+use crate::state::{self, Directory};
+use crate::status::{Status, state as state_of, state_json};
+use crate::{create, launch, notify_socket, process};
 
 impl Container {
     /// Starts the user's program.
@@ -26,62 +29,88 @@ impl Container {
     /// [`ErrorKind::InvalidState`] unless it is created, [`ErrorKind::InvalidConfig`] when the configuration has no
     /// process, both of which change nothing; [`ErrorKind::Hook`] when a startContainer or poststart hook fails, which
     /// destroys the container; [`ErrorKind::Program`] when the kernel cannot execute the program, which stops it.
+    ///
+    /// What fails before the container's process has heard of it, for want of a descriptor for one, leaves it created.
     pub fn start(&self) -> Result<()> {
-        let directory = Directory::open(&self.root, self.id())?;
+        let directory = Directory::open_created(&self.root, self.id(), "start")?;
         let container = Container::load(&self.root, self.id())?;
-        match container.status()? {
-            Status::Created => {}
-            Status::Stopped => {
-                return Err(self.state_error("cannot start a container that has stopped"));
-            }
-            Status::Creating => {
-                return Err(self.state_error("cannot start a container that is being created"));
-            }
-            Status::Paused => {
-                return Err(self.state_error("cannot start a container in the paused state"));
-            }
-            Status::Running => {
-                return Err(self.state_error("cannot start an already running container"));
-            }
+        container.check_startable()?;
+        container.set_off(&directory)?;
+        // Nobody waits for a poststart hook with the lock: it may change its container.
+        drop(directory);
+        let hooks = container.run_poststart_hooks();
+        if hooks.is_err() {
+            container.destroy_after_hook();
         }
-        if !container.record.startable {
-            let error = Error::config("/process", process::NONE);
-            return Err(error.context(format_args!("start {}", self.id())));
-        }
-        let before = Before::of_new(container.record.cgroup.as_ref());
-        let started = container.go(&directory);
-        // An earlier start was killed when it had said go and not yet taken the socket away.
-        if started
-            .as_ref()
-            .is_err_and(|error| error.errno() == Some(libc::ECONNREFUSED))
-        {
-            directory.forget_start();
-            return Err(self.state_error("cannot start an already running container"));
-        }
-        if started.is_err() {
-            let _ = container.signal_init(libc::SIGKILL);
-        }
-        let started = started
-            .map_err(|error| container.explain(&before, error))
-            .map_err(|error| error.context(format_args!("start {}", self.id())))
-            .and_then(|()| container.run_poststart_hooks());
-        // A hook that fails ends the container's life (runtime.md, "Lifecycle"); a program that cannot be executed has
-        // only stopped it.
-        if let Err(error) = &started
-            && error.kind() == ErrorKind::Hook
-            && let Err(left) = container.destroy(&directory, Status::Running, true)
-        {
-            tracing::warn!("{left}");
-        }
-        started
+        hooks
     }
 
-    fn go(&self, directory: &Directory) -> Result<()> {
-        self.run_start_hooks(directory)?;
-        let mut agent = seccomp::connect(self.record.seccomp_listener.as_ref())?;
-        let socket = directory.connect()?;
-        send(&socket, &[GO], SendFlags::NOSIGNAL).host(|| "let the container start".to_owned())?;
-        let hear = || launch::receive(socket.as_fd()).host(|| "hear from the container".to_owned());
+    fn check_startable(&self) -> Result<()> {
+        let problem = match self.status()? {
+            Status::Created if self.record.startable => return Ok(()),
+            Status::Created => {
+                let error = Error::config("/process", process::NONE);
+                return Err(error.context(format_args!("start {}", self.id())));
+            }
+            Status::Stopped => return Err(self.has_stopped()),
+            Status::Creating => "cannot start a container that is being created",
+            Status::Paused => "cannot start a container in the paused state",
+            Status::Running => "cannot start an already running container",
+        };
+        Err(self.state_error(problem))
+    }
+
+    /// One that was never started may have run into its limits while it waited.
+    fn has_stopped(&self) -> Error {
+        let error = self.state_error("cannot start a container that has stopped");
+        match state::awaits_start(&self.directory()) {
+            true => self.explain(&Before::of_new(self.record.cgroup.as_ref()), error),
+            false => error,
+        }
+    }
+
+    /// Has the init execute the program.
+    fn set_off(&self, directory: &Directory) -> Result<()> {
+        let before = Before::of_new(self.record.cgroup.as_ref());
+        let fail = |error: Error| {
+            let _ = self.signal_init(libc::SIGKILL);
+            killed(self.explain(&before, error)).context(format_args!("start {}", self.id()))
+        };
+        let mut agent = self
+            .run_start_hooks(directory)
+            .and_then(|()| seccomp::connect(self.record.seccomp_listener.as_ref()))
+            .map_err(fail)
+            // A hook that fails ends the container's life (runtime.md, "Lifecycle").
+            .inspect_err(|error| {
+                if error.kind() == ErrorKind::Hook {
+                    self.destroy_or_warn(directory);
+                }
+            })?;
+        let socket = match directory.connect() {
+            // An earlier start was killed when it had said go and not yet taken the socket away.
+            Err(error) if error.errno() == Some(libc::ECONNREFUSED) => {
+                if self.has_ended() {
+                    return Err(self.has_stopped());
+                }
+                directory.forget_start();
+                return Err(self.state_error("cannot start an already running container"));
+            }
+            answer => answer.map_err(|error| error.context(format_args!("start {}", self.id())))?,
+        };
+        self.go(directory, socket.as_fd(), &mut agent).map_err(fail)
+    }
+
+    fn go(
+        &self,
+        directory: &Directory,
+        socket: BorrowedFd<'_>,
+        agent: &mut Option<Agent>,
+    ) -> Result<()> {
+        match send(socket, &[GO], SendFlags::NOSIGNAL) {
+            Err(Errno::PIPE) => return Err(Error::new(ErrorKind::Setup, ENDED_SILENTLY)),
+            answer => answer.host(|| "let the container start".to_owned())?,
+        };
+        let hear = || launch::receive(socket).host(|| "hear from the container".to_owned());
         let mut answer = hear()?;
         directory.forget_start();
         while let Some(message) = answer {
@@ -90,9 +119,9 @@ impl Container {
                     return Err(launch::step_error(&self.plan()?, message.report));
                 }
                 ReportKind::Listener if self.record.seccomp_listener.is_some() => {
-                    let state = state(&self.record, Status::Created, self.pid());
+                    let state = state_of(&self.record, Status::Created, self.pid());
                     let pid = state.pid;
-                    seccomp::hand_over(&mut agent, &message.listener()?, pid, &state)?;
+                    seccomp::hand_over(agent, &message.listener()?, pid, &state)?;
                 }
                 _ => {
                     return Err(Error::new(ErrorKind::Host, launch::NOBODY_ASKED));
@@ -110,6 +139,28 @@ impl Container {
         }
     }
 
+    /// A hook that fails ends the container's life (runtime.md, "Lifecycle"); the hook may have deleted it itself.
+    fn destroy_after_hook(&self) {
+        match Directory::open(&self.root, self.id()) {
+            Ok(directory) if self.is_still_there() => self.destroy_or_warn(&directory),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
+
+    /// Whether the container of this ID is this one.
+    fn is_still_there(&self) -> bool {
+        Container::load(&self.root, self.id())
+            .is_ok_and(|found| found.record.init == self.record.init)
+    }
+
+    fn destroy_or_warn(&self, directory: &Directory) {
+        if let Err(left) = self.destroy(directory, Status::Running, true) {
+            tracing::warn!("{left}");
+        }
+    }
+
     /// A hook in the container may have been killed by its limits.
     fn explain(&self, before: &Before, error: Error) -> Error {
         match self.spec() {
@@ -121,9 +172,11 @@ impl Container {
     /// The plan that the container was made by, compiled once more: only its steps' numbers are needed.
     fn plan(&self) -> Result<plan::Plan> {
         let unit = self.record.cgroup.as_ref().and_then(Cgroup::unit);
+        let spec = self.spec()?;
         let options = Options {
             id: self.record.id.clone(),
             bundle: self.record.bundle.clone(),
+            resolved_root: create::resolved_root(&spec, &self.record.bundle),
             cgroup_driver: unit.map_or(CgroupDriver::Cgroupfs, |_| CgroupDriver::Systemd),
             rootless_cgroups: self.record.rootless_cgroups,
             no_pivot: self.record.no_pivot,
@@ -136,7 +189,6 @@ impl Container {
                 .then(|| notify_socket::directory(&self.directory())),
             home: self.record.home.clone(),
         };
-        let spec = self.spec()?;
         let mut facts = HostFacts::read_for(&options, &spec, spec.process().as_ref())?;
         // Root may start a user's container.
         facts.uid = self.record.owner;
@@ -178,4 +230,15 @@ impl Container {
         }
         run
     }
+}
+
+/// The init of a container that was created has one reason to end without a word: somebody ended it.
+fn killed(error: Error) -> Error {
+    if error.to_string() != ENDED_SILENTLY {
+        return error;
+    }
+    Error::new(
+        ErrorKind::NotRunning,
+        "the container was killed before its program ran",
+    )
 }

@@ -9,14 +9,17 @@
 //! A command that changes the container holds a lock (flock(2)) on the directory meanwhile.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Spec;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
@@ -27,11 +30,25 @@ use crate::cgroup::Cgroup;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::intel_rdt;
 use crate::mounts::on_host::MountId;
+use crate::notify_socket;
+use crate::process_id::ProcessId;
 use crate::seccomp::Listener;
 
 const RECORD: &str = "state.json";
 const CONFIG: &str = "config.json";
 const SOCKET: &str = "start.sock";
+/// What is to take the place of the first two.
+const NEW_RECORD: &str = "state.json.new";
+const NEW_CONFIG: &str = "config.json.new";
+
+/// No record is that large: its annotations and variables come from a command line and a configuration.
+const LARGEST_RECORD: u64 = 64 << 20;
+
+/// How long a `create` may take from the directory to the record in it, on a machine with more to do than it can.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long from the directory to its lock.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// What the runtime knows of a container.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -73,34 +90,6 @@ pub(crate) struct Record {
     pub(crate) home: Option<String>,
 }
 
-/// A process that a reused pid is not mistaken for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ProcessId {
-    pub(crate) pid: i32,
-    /// Clock ticks after boot at which it started (proc_pid_stat(5), field 22).
-    pub(crate) start_time: u64,
-}
-
-impl ProcessId {
-    /// Of a process that runs now.
-    pub(crate) fn of(pid: i32) -> io::Result<ProcessId> {
-        let stat = procfs::process::Process::new(pid)
-            .and_then(|process| process.stat())
-            .map_err(io::Error::other)?;
-        Ok(ProcessId {
-            pid,
-            start_time: stat.starttime,
-        })
-    }
-
-    /// Whether the process has not ended: a zombie has.
-    pub(crate) fn is_alive(&self) -> bool {
-        let stat = procfs::process::Process::new(self.pid).and_then(|process| process.stat());
-        stat.is_ok_and(|stat| stat.starttime == self.start_time && !matches!(stat.state, 'Z' | 'X'))
-    }
-}
-
 /// A container's directory, locked.
 #[derive(Debug)]
 pub(crate) struct Directory {
@@ -128,7 +117,8 @@ pub(crate) fn check_id(id: &str) -> Result<()> {
     Ok(())
 }
 
-fn not_found(id: &str) -> Error {
+/// There is no such container, or none any more.
+pub(crate) fn not_found(id: &str) -> Error {
     Error::new(
         ErrorKind::NotFound,
         format!("container {id}: container does not exist"),
@@ -181,11 +171,54 @@ impl Directory {
         Directory::lock(root.join(id), id)
     }
 
-    fn lock(path: PathBuf, id: &str) -> Result<Directory> {
-        let handle = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_found(id)),
-            answer => answer.host(|| format!("open the state directory {}", path.display()))?,
+    /// The same, for what is done to a container that was created. One that is being created is not waited for: its hooks
+    /// may be who asks, and `create` waits for these.
+    pub(crate) fn open_created(root: &Path, id: &str, what: &str) -> Result<Directory> {
+        check_id(id)?;
+        let refused = |problem: String| {
+            Err(Error::new(
+                ErrorKind::InvalidState,
+                format!("container {id}: {problem}"),
+            ))
         };
+        loop {
+            let handle = Directory::handle(&root.join(id), id)?;
+            let is_held = flock(&handle, FlockOperation::NonBlockingLockExclusive)
+                == Err(rustix::io::Errno::WOULDBLOCK);
+            if is_held && read_now(root, id)?.is_some_and(|record| record.init.is_none()) {
+                return refused(format!("cannot {what} a container that is being created"));
+            }
+            let directory = Directory::lock_handle(root.join(id), handle, id)?;
+            match read_now(root, id)? {
+                Some(record) if record.init.is_none() => {
+                    return refused(format!(
+                        "cannot {what} it: its create was ended before it was done; delete --force removes what is left"
+                    ));
+                }
+                Some(_) => return Ok(directory),
+                // It has only begun, unless it is lost.
+                None => drop(directory),
+            }
+            await_record(root, id)?;
+        }
+    }
+
+    fn lock(path: PathBuf, id: &str) -> Result<Directory> {
+        let handle = Directory::handle(&path, id)?;
+        Directory::lock_handle(path, handle, id)
+    }
+
+    fn handle(path: &Path, id: &str) -> Result<File> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match rustix::fs::open(path, flags, Mode::empty()) {
+            Err(rustix::io::Errno::NOENT) => Err(not_found(id)),
+            answer => answer
+                .map(File::from)
+                .host(|| format!("open the state directory {}", path.display())),
+        }
+    }
+
+    fn lock_handle(path: PathBuf, handle: File, id: &str) -> Result<Directory> {
         loop {
             match flock(&handle, FlockOperation::LockExclusive) {
                 Err(rustix::io::Errno::INTR) => {}
@@ -196,12 +229,15 @@ impl Directory {
             }
         }
         // Whoever held the lock may have deleted the container, and another may have its ID by now.
-        let same = |there: &fs::Metadata, held: &fs::Metadata| {
-            (there.dev(), there.ino()) == (held.dev(), held.ino())
+        let attempt = || format!("look at the state directory {}", path.display());
+        let held = handle.metadata().host(attempt)?;
+        let there = match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_found(id)),
+            answer => answer.host(attempt)?,
         };
-        match (fs::metadata(&path), handle.metadata()) {
-            (Ok(there), Ok(held)) if same(&there, &held) => Ok(Directory { path, handle }),
-            _ => Err(not_found(id)),
+        match (there.dev(), there.ino()) == (held.dev(), held.ino()) {
+            true => Ok(Directory { path, handle }),
+            false => Err(not_found(id)),
         }
     }
 
@@ -215,7 +251,7 @@ impl Directory {
         let text = serde_json::to_vec(record)
             .map_err(io::Error::other)
             .host(place)?;
-        let new = self.path.join("state.json.new");
+        let new = self.path.join(NEW_RECORD);
         let written = File::create(&new).and_then(|mut file| file.write_all(&text));
         written
             .and_then(|()| fs::rename(&new, self.path.join(RECORD)))
@@ -238,7 +274,7 @@ impl Directory {
     /// Writes a configuration beside the one that there is.
     pub(crate) fn prepare_config(&self, config: &Value) -> Result<NewConfig> {
         let new = NewConfig {
-            written: self.path.join("config.json.new"),
+            written: self.path.join(NEW_CONFIG),
             path: self.path.join(CONFIG),
         };
         fs::write(&new.written, config.to_string())
@@ -278,8 +314,20 @@ impl Directory {
     pub(crate) fn remove(&self) -> Result<()> {
         match fs::remove_dir_all(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            answer => answer.host(|| format!("remove the state directory {}", self.path.display())),
+            // Who has no descriptor left to read the directory with knows what is in it.
+            Err(error) if error.raw_os_error() == Some(libc::EMFILE) => self.remove_known(),
+            answer => answer,
         }
+        .host(|| format!("remove the state directory {}", self.path.display()))
+    }
+
+    fn remove_known(&self) -> io::Result<()> {
+        let files = [RECORD, NEW_RECORD, CONFIG, NEW_CONFIG, SOCKET];
+        for name in files {
+            let _ = fs::remove_file(self.path.join(name));
+        }
+        let _ = fs::remove_dir(notify_socket::directory(&self.path));
+        fs::remove_dir(&self.path)
     }
 }
 
@@ -317,24 +365,84 @@ pub(crate) fn awaits_start(directory: &Path) -> bool {
     directory.join(SOCKET).exists()
 }
 
-/// Reads the record of a container; none when its creation never came so far.
+/// Reads the record of a container.
 pub(crate) fn read(root: &Path, id: &str) -> Result<Record> {
+    match read_now(root, id)? {
+        Some(record) => Ok(record),
+        None => await_record(root, id),
+    }
+}
+
+/// The same, and nothing where the directory is there without a record.
+pub(crate) fn read_now(root: &Path, id: &str) -> Result<Option<Record>> {
     check_id(id)?;
-    let directory = root.join(id);
-    let path = directory.join(RECORD);
-    let text = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.is_dir() => {
-            return Err(not_found(id));
+    let path = root.join(id).join(RECORD);
+    let text = match read_record(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return match root.join(id).is_dir() {
+                true => Ok(None),
+                false => Err(not_found(id)),
+            };
+        }
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            return Err(damaged(&path, &error));
         }
         answer => answer.host(|| format!("read {}", path.display()))?,
     };
-    serde_json::from_slice(&text).map_err(|error| {
-        let problem = format!(
-            "{} is damaged ({error}); delete --force removes the container",
-            path.display()
-        );
-        Error::new(ErrorKind::Host, problem)
-    })
+    let record: Record = serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))?;
+    match record.init {
+        _ if record.id != id => Err(damaged(&path, &"it is of another container")),
+        Some(init) if init.pid <= 0 => Err(damaged(&path, &"its pid is none")),
+        _ => Ok(Some(record)),
+    }
+}
+
+/// The record of a container whose directory is there without one for a moment: `create` is about to write it, or `delete`
+/// has just removed it. Both hold the lock, but for the moment in which `create` has only made the directory.
+fn await_record(root: &Path, id: &str) -> Result<Record> {
+    let directory = root.join(id);
+    let (begin, mut free_since) = (Instant::now(), None);
+    loop {
+        let handle = Directory::handle(&directory, id)?;
+        if flock(&handle, FlockOperation::NonBlockingLockShared).is_ok() {
+            let _ = free_since.get_or_insert_with(Instant::now);
+        } else {
+            free_since = None;
+        }
+        drop(handle);
+        if let Some(record) = read_now(root, id)? {
+            return Ok(record);
+        }
+        let is_lost = free_since.is_some_and(|since| since.elapsed() > MOMENT);
+        if is_lost || begin.elapsed() > PATIENCE {
+            let problem = format!(
+                "container {id}: {} is not there: its create was ended before it was done, or the file was lost; delete --force \
+                 removes what is left",
+                directory.join(RECORD).display()
+            );
+            return Err(Error::new(ErrorKind::Host, problem));
+        }
+        sleep(Duration::from_millis(1));
+    }
+}
+
+fn read_record(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let mut text = Vec::new();
+    let length = file.take(LARGEST_RECORD).read_to_end(&mut text)?;
+    if length as u64 == LARGEST_RECORD {
+        let problem = format!("it is larger than {} MiB", LARGEST_RECORD >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+    }
+    Ok(text)
+}
+
+fn damaged(path: &Path, problem: &dyn fmt::Display) -> Error {
+    let problem = format!(
+        "{} is damaged ({problem}); delete --force removes the container",
+        path.display()
+    );
+    Error::new(ErrorKind::Host, problem)
 }
 
 /// The configuration that a container was created with.
@@ -402,18 +510,5 @@ mod tests {
             refused
         });
         assert!(refused.is_none(), "{refused:?}");
-    }
-
-    #[test]
-    fn a_process_that_ended_is_not_taken_for_another_with_its_pid() {
-        let own = ProcessId::of(std::process::id() as i32).unwrap();
-        assert!(own.is_alive());
-        assert!(
-            !ProcessId {
-                start_time: own.start_time + 1,
-                ..own
-            }
-            .is_alive()
-        );
     }
 }

@@ -269,12 +269,20 @@ fn keep_capabilities() -> Result<(), i32> {
         check(libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) as libc::c_int)?;
         let raise = |capability: libc::c_ulong| {
             let argument = libc::PR_CAP_AMBIENT_RAISE;
-            libc::prctl(libc::PR_CAP_AMBIENT, argument, capability, 0, 0) == 0
+            check(libc::prctl(
+                libc::PR_CAP_AMBIENT,
+                argument,
+                capability,
+                0,
+                0,
+            ))
         };
-        // The first that the kernel does not know is past the last.
-        let mut capability: libc::c_ulong = 0;
-        while capability < 64 && raise(capability) {
-            capability += 1;
+        for capability in 0..64 {
+            match raise(capability) {
+                // The first that the kernel does not know is past the last.
+                Err(libc::EINVAL) => break,
+                answer => answer.map(drop)?,
+            }
         }
     }
     Ok(())
@@ -410,12 +418,12 @@ pub(crate) fn is_child(pidfd: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Whether a capability is in the caller's bounding set; nothing when the kernel does not know it.
-pub(crate) fn is_in_bounding_set(capability: u32) -> Option<bool> {
+pub(crate) fn is_in_bounding_set(capability: u32) -> io::Result<Option<bool>> {
     // SAFETY: the call takes and gives numbers alone.
     match unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) } {
-        0 => Some(false),
-        1 => Some(true),
-        _ => None,
+        -1 if errno() == libc::EINVAL => Ok(None),
+        -1 => Err(io::Error::last_os_error()),
+        answer => Ok(Some(answer != 0)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs inside a container, alone in its root file system, and prints what it sees as JSON: [`conformance::Report`].
 //!
 //! `probe syscall NUMBER [ARGUMENT…]` tries a system call instead, and prints its result or the name of its error.
+//! `probe swap ONE OTHER` exchanges two names until it is killed, for [races](conformance::swap).
 //! `probe notify TEXT` tells a service manager TEXT, and `probe barrier` waits until it has read what it was told.
 //! `probe scan CANARY STOP PROGRAM NEEDLE…` attacks what appears beside it, until there is a file STOP: [`conformance::scan`].
 //! `probe signal SIGNAL STOP` sends one to what appears beside it: [`conformance::signaller`].
@@ -17,7 +18,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use conformance::report::{Node, Report};
-use conformance::{device_probe, mountinfo, overwrite, scan, service_manager, signaller, sys};
+use conformance::{
+    device_probe, mountinfo, overwrite, scan, service_manager, signaller, swap, sys,
+};
 use nix::errno::Errno;
 use nix::sys::stat::{major, minor};
 
@@ -45,6 +48,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some("notify") => Ok(service_manager::send(
             arguments.get(2).ok_or("usage: probe notify TEXT")?,
         )?),
+        Some("swap") => match arguments.get(2..) {
+            Some([one, other]) => Ok(swap::forever(Path::new(one), Path::new(other))?),
+            _ => Err("usage: probe swap ONE OTHER".into()),
+        },
         Some("barrier") => Ok(service_manager::barrier()?),
         Some("devices") => {
             let cgroup = arguments.get(2).ok_or("usage: probe devices CGROUP")?;

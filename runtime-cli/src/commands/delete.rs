@@ -20,12 +20,10 @@ pub(crate) struct Delete {
 impl Delete {
     pub(crate) fn execute(self, globals: &Globals) -> Result<()> {
         let root = globals.state_root()?;
-        let result = match Container::load(&root, &self.id) {
-            // What a killed `create` left has no state that could be read.
-            Err(error) if self.force && error.kind() == ErrorKind::Host => {
-                Container::remove_leftovers(&root, &self.id)
-            }
-            container => container.and_then(|container| container.delete(self.force)),
+        let result = match self.force {
+            // What a killed `create` left may have no state that could be read.
+            true => Container::remove_leftovers(&root, &self.id),
+            false => Container::load(&root, &self.id).and_then(|container| container.delete(false)),
         };
         match result {
             // There is none, or another delete was faster.

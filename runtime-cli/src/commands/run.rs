@@ -75,8 +75,11 @@ impl Run {
 }
 
 fn delete(container: &Container) {
-    if let Err(error) = container.delete(true) {
-        tracing::warn!("{error}");
+    match container.delete(true) {
+        // Somebody else has done it.
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!("{error}"),
+        Ok(()) => {}
     }
 }
 

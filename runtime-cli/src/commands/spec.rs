@@ -1,6 +1,6 @@
 //! `bareboat spec`
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -43,8 +43,11 @@ fn write_new(path: &Path, text: &str) -> Result<()> {
         ErrorKind::AlreadyExists => Failure::new("File config.json exists. Remove it first"),
         _ => Failure::io(format_args!("create {}", path.display()), cause),
     })?;
-    file.write_all(text.as_bytes())
-        .map_err(|cause| Failure::io(format_args!("write {}", path.display()), cause))
+    file.write_all(text.as_bytes()).map_err(|cause| {
+        // Half of one would be in the way of the next attempt.
+        let _ = fs::remove_file(path);
+        Failure::io(format_args!("write {}", path.display()), cause)
+    })
 }
 
 /// The same text every time, with what people change first at the top.

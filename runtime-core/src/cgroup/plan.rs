@@ -280,6 +280,14 @@ impl CgroupPlan {
         }
     }
 
+    /// The cgroup as it is once it was made.
+    pub(crate) fn made(&self) -> super::Cgroup {
+        super::Cgroup {
+            directories: self.directories().cloned().collect(),
+            ..super::Cgroup::default()
+        }
+    }
+
     /// The container's place in each hierarchy.
     pub fn directories(&self) -> impl Iterator<Item = &Directory> {
         self.directories.iter().map(|planned| &planned.directory)

@@ -22,6 +22,10 @@ mod action;
 mod assembler;
 mod conditions;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+#[cfg(any(test, fuzzing))]
+mod interpreter;
 mod judge;
 mod listener;
 mod numbers;
@@ -38,7 +42,7 @@ use abi::Abi;
 pub use abi::NativeArch;
 pub(crate) use action::ACTIONS;
 pub use error::SeccompError;
-pub(crate) use listener::{Listener, check as check_listener, connect, hand_over, hint};
+pub(crate) use listener::{Agent, Listener, check as check_listener, connect, hand_over, hint};
 pub(crate) use profile::OPERATORS;
 use profile::Profile;
 use ranges::Verdicts;

@@ -3,6 +3,8 @@
 //! What is not given stays as it is ([`merge`]), and what comes of it is kept in the state directory's `config.json`, so that
 //! later updates build on it. An update is carried out as a whole or not at all.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod json;
 mod merge;
 
@@ -64,7 +66,7 @@ impl Container {
     }
 
     fn change(&self, asked: &LinuxResources, intel_rdt: Option<&LinuxIntelRdt>) -> Result<()> {
-        let directory = Directory::open(&self.root, self.id())?;
+        let directory = Directory::open_created(&self.root, self.id(), "update")?;
         let container = Container::load(&self.root, self.id())?;
         match container.status()? {
             Status::Stopped => return Err(self.not_running()),

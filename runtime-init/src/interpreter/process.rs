@@ -60,10 +60,12 @@ pub(crate) fn set_limit(resource: u32, soft: u64, hard: u64, raise: bool) -> Out
     sys::set_limit(resource, soft.max(old_soft), hard.max(old_hard)).during(Operation::Whole)
 }
 
+/// Drops all that the kernel knows, which is at least up to `last`.
 pub(crate) fn limit_bounding_set(keep: u64, last: u32) -> Outcome {
-    for capability in 0..=last.min(63) {
-        if keep & (1 << capability) == 0 {
-            sys::drop_bounding(capability).during(Operation::Whole)?;
+    for capability in (0..64).filter(|number| keep & (1 << number) == 0) {
+        match sys::drop_bounding(capability) {
+            Err(Errno::INVAL) if capability > last => break,
+            answer => answer.during(Operation::Whole)?,
         }
     }
     Ok(())
