@@ -3,6 +3,7 @@
 # make build     target/release/bareboat, one static file
 # make engines-all  runs containers with every engine, by bareboat and by runc, and prints a table of both
 # make load      makes hundreds of containers at once, and looks for what is left of them
+# make faults    fails every system call of the runtime and its init, and kills both at each, one at a time: 15 minutes
 # make adversity  has disks fill up, descriptors run out, state damaged and callers killed, far more often than the tests do
 # make vm        runs the black-box tests in a virtual machine with cgroup version 2, systemd and AppArmor, and engines there
 # make vm-quick  those of them that depend most on the machine
@@ -23,8 +24,8 @@ TOOLS := gcc libc6-dev
 TEST_PACKAGES := $(TOOLS) busybox-static fish groff-base iproute2 libseccomp-dev man-db mandoc pkg-config procps python3 runc \
 	uidmap zsh
 
-.PHONY: build manual demo test check unit engines engines-all load adversity runtime-tools vm vm-quick install uninstall install-check bench \
-	clean
+.PHONY: build manual demo test check unit engines engines-all load faults adversity runtime-tools vm vm-quick install uninstall \
+	install-check bench clean
 
 build:
 	.ci/install $(TOOLS)
@@ -61,6 +62,11 @@ load: build
 	$(CARGO) test $(CARGO_FLAGS) -p conformance --test load -- --include-ignored --nocapture --test-threads 1
 	$(CARGO) test $(CARGO_FLAGS) -p runtime-core --test threads -- --include-ignored load::
 	conformance/engines/run --group load --compare runc --runtime $(RUNTIME)
+
+# Of what `unit` does a sample of.
+faults: build
+	.ci/install $(TEST_PACKAGES)
+	$(CARGO) test $(CARGO_FLAGS) -p conformance --test faults -- --ignored --nocapture --test-threads 1
 
 # Each moment and each length that `unit` takes samples of.
 adversity: build

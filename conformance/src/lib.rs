@@ -27,14 +27,17 @@ pub mod console;
 pub mod container;
 pub mod device_probe;
 pub mod driver;
+pub mod fault;
 pub mod leftovers;
 pub mod mountinfo;
 pub mod process;
 pub mod report;
 pub mod rootfs;
 pub mod runtime;
+pub mod scan;
 pub mod service_manager;
 pub mod suite;
+pub mod swap;
 pub mod sys;
 
 pub use agent::Agent;

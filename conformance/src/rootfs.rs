@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::process;
-use crate::runtime::profile_directory;
+use crate::runtime::beside;
 
 const DIRECTORIES: [&str; 8] = ["bin", "dev", "etc", "proc", "root", "sys", "tmp", "var"];
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000:alice:/home/alice:/bin/sh\n";
@@ -46,7 +46,7 @@ fn applets() -> &'static [String] {
 pub(crate) fn probe() -> &'static Path {
     static PROBE: OnceLock<PathBuf> = OnceLock::new();
     PROBE.get_or_init(|| {
-        let path = profile_directory().join("probe");
+        let path = beside("probe");
         let mut start = [0; 1024];
         let length = fs::File::open(&path).and_then(|mut file| file.read(&mut start));
         let length = length.unwrap_or_else(|error| panic!("{}: {error}", path.display()));

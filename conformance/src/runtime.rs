@@ -186,8 +186,14 @@ fn build(profile: &Path) {
     assert!(status.success(), "{cargo:?}: {status}");
 }
 
+/// A program of this package, which cargo builds before the tests.
+#[must_use]
+pub fn beside(name: &str) -> PathBuf {
+    profile_directory().join(name)
+}
+
 /// `target/PROFILE`, of which `deps/` holds this test and which itself holds the probe.
-pub(crate) fn profile_directory() -> PathBuf {
+fn profile_directory() -> PathBuf {
     let test = env::current_exe().expect("a process knows its program");
     let directory = test.parent().expect("a program lies in a directory");
     let directory = if directory.ends_with("deps") {

@@ -153,6 +153,33 @@ pub fn block_and_ignore(command: &mut Command, blocked: i32, ignored: i32) {
     unsafe { command.pre_exec(act) };
 }
 
+/// Starts the command traced by the thread that starts it: ptrace(2), `PTRACE_TRACEME`.
+pub fn be_traced(command: &mut Command) {
+    let act = || nix::sys::ptrace::traceme().map_err(io::Error::from);
+    // SAFETY: the closure makes one async-signal-safe call and does not allocate.
+    unsafe { command.pre_exec(act) };
+}
+
+/// At which end of a system call a traced process is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallStop {
+    /// Before it, and its number.
+    Entry(u64),
+    /// After it.
+    Exit,
+}
+
+/// Why a traced process is stopped, if it is for a system call: ptrace(2), `PTRACE_GET_SYSCALL_INFO`.
+pub fn call_stop(pid: nix::unistd::Pid) -> nix::Result<Option<CallStop>> {
+    let info = nix::sys::ptrace::syscall_info(pid)?;
+    Ok(match info.op {
+        // SAFETY: `op` says which member of the union the kernel has filled in.
+        libc::PTRACE_SYSCALL_INFO_ENTRY => Some(CallStop::Entry(unsafe { info.u.entry.nr })),
+        libc::PTRACE_SYSCALL_INFO_EXIT => Some(CallStop::Exit),
+        _ => None,
+    })
+}
+
 /// A system call that waits for a seccomp agent's answer.
 #[derive(Clone, Copy, Debug)]
 pub struct PendingCall {

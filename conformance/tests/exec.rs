@@ -335,7 +335,7 @@ fn exec_of_a_process_that_asks_for_what_is_not_there_is_refused() {
     }
     let container = running(|_| {});
     let process = json!({
-        "args": ["true"], "cwd": "/", "user": {"uid": 0, "gid": 0},
+        "args": ["/bin/true"], "cwd": "/", "user": {"uid": 0, "gid": 0},
         "scheduler": {"policy": "SCHED_ISO"},
     });
     let file = container.file("process.json", &process.to_string());

@@ -109,7 +109,7 @@ fn listening() -> u32 {
     )
 }
 
-fn listening_for(own_pid: u32, pid: Option<&str>, count: Option<&str>) -> u32 {
+pub(crate) fn listening_for(own_pid: u32, pid: Option<&str>, count: Option<&str>) -> u32 {
     match (pid.map(str::parse::<u32>), count.map(str::parse::<u32>)) {
         (Some(Ok(pid)), Some(Ok(count))) if pid == own_pid => count,
         _ => 0,

@@ -12,6 +12,9 @@ mod descriptors;
 mod duration;
 mod failure;
 mod foreground;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod help;
 mod log;
 mod notify;

@@ -203,6 +203,17 @@ fn quoted(value: &str) -> String {
     text
 }
 
+/// A message as a line of each form.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn lines_of(message: &str) -> (String, String) {
+    let fields = || Fields {
+        message: message.to_owned(),
+        others: BTreeMap::from([("other".to_owned(), message.into())]),
+    };
+    let text = text_line("T", "error", &fields());
+    (text, json_line("T", "error", fields()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

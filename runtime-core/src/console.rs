@@ -32,6 +32,13 @@ pub(crate) fn open(plan: &mut Builder<'_>, process: &Process, mount: bool) -> Re
     Ok(())
 }
 
+/// Makes the terminal that was opened the session's, of which the process is the leader by now.
+pub(crate) fn take(plan: &mut Builder<'_>) {
+    if plan.plan.console {
+        plan.step(pointer("/process/terminal"), &Step::TakeTerminal);
+    }
+}
+
 fn cells(name: &str, number: u64) -> Result<u16> {
     let pointer = format!("/process/consoleSize/{name}");
     u16::try_from(number).map_err(|_| {

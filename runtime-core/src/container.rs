@@ -152,10 +152,17 @@ impl Container {
 
     /// The host's pid of its first process, unless that has ended.
     pub fn pid(&self) -> Option<i32> {
-        self.record
-            .init
-            .filter(|init| init.is_alive())
-            .map(|init| init.pid)
+        self.living().ok().flatten()
+    }
+
+    /// The same, for what would go wrong if a process that cannot be looked at were taken for one that has ended.
+    fn living(&self) -> Result<Option<i32>> {
+        let Some(init) = self.record.init else {
+            return Ok(None);
+        };
+        let found = init.look();
+        let found = found.host(|| format!("look for the process of {}", self.id()))?;
+        Ok(found.map(|_| init.pid))
     }
 
     /// The terminal's master, when the configuration asks for a terminal and no console socket was given. It is had once.
@@ -201,11 +208,9 @@ impl Container {
     /// As for [`Container::status`].
     pub fn state(&self) -> Result<State> {
         let status = self.status()?;
-        Ok(state(
-            &self.record,
-            status,
-            self.pid().filter(|_| status != Status::Stopped),
-        ))
+        let pid = self.record.init.map(|init| init.pid);
+        let pid = pid.filter(|_| status != Status::Stopped);
+        Ok(state(&self.record, status, pid))
     }
 
     /// Sends a signal to its first process. SIGKILL for one without a PID namespace of its own goes to all processes:
@@ -239,11 +244,10 @@ impl Container {
         let Some(cgroup) = &self.record.cgroup else {
             return self.signal_init(signal);
         };
-        let is_elsewhere = |pid: &i32| cgroup.pids().is_ok_and(|inside| !inside.contains(pid));
-        let elsewhere = self.pid().filter(is_elsewhere);
-        cgroup
-            .kill_all(signal)
-            .host(|| format!("signal the processes of {}", self.id()))?;
+        let attempt = || format!("signal the processes of {}", self.id());
+        let inside = cgroup.pids().host(attempt)?;
+        let elsewhere = self.living()?.filter(|pid| !inside.contains(pid));
+        cgroup.kill_all(signal).host(attempt)?;
         match elsewhere.map(|_| self.signal_init(signal)) {
             // It ended with the others.
             Some(Err(error)) if error.kind() != ErrorKind::NotRunning => Err(error),
@@ -332,12 +336,14 @@ impl Container {
     /// [`ErrorKind::Host`] when the cgroup, or `/proc`, cannot be read.
     pub fn pids(&self) -> Result<Vec<i32>> {
         let attempt = || format!("list the processes of {}", self.id());
-        match (self.cgroup(), self.pid()) {
-            (Some(cgroup), _) => cgroup.pids().host(attempt),
-            (None, Some(pid)) if self.has_own_pid_namespace() => {
+        if let Some(cgroup) = self.cgroup() {
+            return cgroup.pids().host(attempt);
+        }
+        match self.living()? {
+            Some(pid) if self.has_own_pid_namespace() => {
                 namespaces::processes_beside(pid).host(attempt)
             }
-            (None, pid) => Ok(pid.into_iter().collect()),
+            pid => Ok(pid.into_iter().collect()),
         }
     }
 
@@ -448,7 +454,7 @@ impl Container {
                 break;
             }
         }
-        match self.pid() {
+        match self.living()? {
             Some(pid) => Err(Error::new(
                 ErrorKind::Host,
                 format!(
@@ -464,7 +470,7 @@ impl Container {
     /// Waits for the end of its first process, or of all in its cgroup.
     fn has_ended_by(&self, deadline: Instant, all: bool) -> bool {
         let mut wait = Duration::from_millis(1);
-        while self.pid().is_some() || all && !self.is_empty() {
+        while !matches!(self.living(), Ok(None)) || all && !self.is_empty() {
             if Instant::now() >= deadline {
                 return false;
             }

@@ -1,7 +1,9 @@
 //! `create` and `run`: from a bundle to a container.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use oci_spec::runtime::Spec;
 
 use crate::builder::{CgroupDriver, Stdio, Wishes, absolute};
 use crate::bundle::Bundle;
@@ -212,8 +214,9 @@ impl ContainerBuilder {
         if let (Some(process), Some(root)) =
             (self.bundle.spec().process(), self.bundle.spec().root())
         {
-            self.options.home = home::of(process, &self.bundle.path().join(root.path()));
+            self.options.home = home::of(process, &self.bundle.path().join(root.path()))?;
         }
+        self.options.resolved_root = resolved_root(self.bundle.spec(), self.bundle.path());
         let plan = plan::compile_with(self.bundle.spec(), facts, &self.options)?;
         let directory = Directory::create(&self.state_root, &self.id)?;
         let (record, console) = Creation::new(&self, facts, plan, directory).carry_out()?;
@@ -255,4 +258,15 @@ impl ContainerBuilder {
             home: self.options.home.clone(),
         }
     }
+}
+
+/// Where the root lies, if a symbolic link is on the way there. Only sources of bind mounts have to be compared with it; a
+/// root that is not there is refused later.
+pub(crate) fn resolved_root(spec: &Spec, bundle: &Path) -> Option<PathBuf> {
+    let mounts = spec.mounts().iter().flatten();
+    let mut sources = mounts.filter_map(|mount| mount.source().as_ref());
+    sources.find(|source| source.is_absolute())?;
+    let written = bundle.join(spec.root().as_ref()?.path());
+    let resolved = written.canonicalize().ok()?;
+    (resolved != written).then_some(resolved)
 }

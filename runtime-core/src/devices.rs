@@ -8,7 +8,7 @@ use runtime_init::{Node, Step, Text};
 
 use crate::error::{Error, Result};
 use crate::plan::{Attributes, Builder, Origin, Source, c_string};
-use crate::process;
+use crate::{mounts, process};
 
 /// Path, major, minor; each a character device of mode 0666.
 const DEFAULT_DEVICES: &[(&str, u32, u32)] = &[
@@ -81,11 +81,11 @@ fn dev_is_bound(plan: &Builder<'_>) -> bool {
                 .iter()
                 .any(|option| option == "bind" || option == "rbind")
     };
-    let mounts = plan.spec.mounts().as_deref().unwrap_or_default();
-    mounts
+    let configured = plan.spec.mounts().as_deref().unwrap_or_default();
+    configured
         .iter()
         .rev()
-        .find(|mount| mount.destination() == Path::new("/dev"))
+        .find(|mount| mounts::target(plan, mount) == Path::new("/dev"))
         .is_some_and(is_bind)
 }
 

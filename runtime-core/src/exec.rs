@@ -138,16 +138,14 @@ impl<'a> ExecBuilder<'a> {
         let pidfd = self.container.pidfd()?;
         let pidfd_socket = self.wishes.connect_pidfd_socket()?;
         let record = self.container.record();
-        let root = PathBuf::from(format!(
-            "/proc/{}/root",
-            self.container.pid().unwrap_or_default()
-        ));
+        let pid = record.init.map(|init| init.pid).unwrap_or_default();
+        let root = PathBuf::from(format!("/proc/{pid}/root"));
         let options = Options {
             id: record.id.clone(),
             bundle: record.bundle.clone(),
             start_at_once: true,
             extra_environment: self.extra_environment.clone(),
-            home: home::of(&self.process, &root),
+            home: home::of(&self.process, &root)?,
             no_new_keyring: record.no_new_keyring,
             ..Options::default()
         };

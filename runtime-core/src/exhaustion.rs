@@ -173,6 +173,12 @@ pub(crate) fn died_as_init(pid: i32) -> Option<Error> {
     None
 }
 
+/// Whether the process has not executed the user's program yet, nor ended.
+pub(crate) fn runs_init(pid: i32) -> bool {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+    name.is_ok_and(|name| is_init(name.trim_end()))
+}
+
 /// The init's name as the kernel makes it of a program without a path: since Linux 6.14 that of the memfd, before that the
 /// number of its descriptor.
 pub(crate) fn is_init(name: &str) -> bool {

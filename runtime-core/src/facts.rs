@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 
 use oci_spec::runtime::{Process, Spec};
 use rustix::fs::CWD;
@@ -59,6 +58,8 @@ impl HostFacts {
     fn read_with(rootless_cgroups: Option<bool>) -> Result<HostFacts> {
         let cgroups = Layout::detect_for(rootless_cgroups);
         let user_namespace = in_user_namespace();
+        let capabilities = BoundingSet::read();
+        let capabilities = capabilities.host(|| "read the capability bounding set".to_owned())?;
         Ok(HostFacts {
             cgroups: cgroups.host(|| "read the cgroup hierarchies".to_owned())?,
             uid: rustix::process::geteuid().as_raw(),
@@ -66,10 +67,10 @@ impl HostFacts {
             user_namespace,
             foreign_mounts: user_namespace && has_foreign_mounts(),
             denies_setgroups: user_namespace && denies_setgroups(),
-            last_capability: last_capability(),
+            last_capability: capabilities.last,
             kernel_mounts: Vec::new(),
             resctrl: None,
-            bounding_set: bounding_set(),
+            bounding_set: capabilities.set,
             apparmor: false,
             selinux: false,
         })
@@ -174,19 +175,26 @@ fn mounts_of(types: &[&str]) -> io::Result<Vec<PathBuf>> {
     Ok(found.map(|mount| mount.mount_point).collect())
 }
 
-/// The bounding set ends where the kernel stops knowing capabilities, so one system call for each tells both.
-fn bounding_set() -> u64 {
-    (0..=last_capability())
-        .filter(|&number| crate::sys::is_in_bounding_set(number).unwrap_or(false))
-        .fold(0, |set, number| set | 1 << number)
+/// The caller's bounding set.
+struct BoundingSet {
+    set: u64,
+    /// The highest capability that the kernel knows.
+    last: u32,
 }
 
-fn last_capability() -> u32 {
-    static LAST: OnceLock<u32> = OnceLock::new();
-    *LAST.get_or_init(|| {
-        (0..64)
-            .take_while(|&number| crate::sys::is_in_bounding_set(number).is_some())
-            .last()
-            .unwrap_or(40)
-    })
+impl BoundingSet {
+    /// It ends where the kernel stops knowing capabilities, so one system call for each tells both.
+    fn read() -> io::Result<Self> {
+        let mut found = BoundingSet { set: 0, last: 0 };
+        for number in 0..64 {
+            match crate::sys::is_in_bounding_set(number)? {
+                None => break,
+                Some(has) => {
+                    found.set |= u64::from(has) << number;
+                    found.last = number;
+                }
+            }
+        }
+        Ok(found)
+    }
 }

@@ -205,7 +205,7 @@ fn compare(pid: i32, file: &str, asked: &[Range], pointer: &str) -> Result<()> {
     Err(Error::new(ErrorKind::Setup, problem).at(pointer))
 }
 
-fn parse_map(text: &str) -> Vec<Range> {
+pub(crate) fn parse_map(text: &str) -> Vec<Range> {
     let range = |line: &str| {
         let mut numbers = line.split_whitespace().map_while(|word| word.parse().ok());
         Some(Range {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use runtime_init::{CONTROL, GO, NewMount, Operation, Rendezvous, Report, ReportKind, Step, TREES};
 use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
@@ -18,10 +19,16 @@ use crate::cgroup::CANNOT_ENTER;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::mounts::id_map::UserNamespaces;
 use crate::plan::{self, Plan};
-use crate::{memfd, mounts, namespaces, process, scheduler, seccomp, sources, stations, sys};
+use crate::{
+    exhaustion, held, memfd, mounts, namespaces, process, scheduler, seccomp, sources, stations,
+    sys,
+};
 
 /// What is said of an init that neither came to its program nor gave a reason.
 pub(crate) const ENDED_SILENTLY: &str = "the init ended without a word";
+
+/// What is said of an init that sends what its plan does not have.
+pub(crate) const NOBODY_ASKED: &str = "the init said what nobody asked";
 
 /// What the caller hands over to the process that is started.
 pub(crate) struct Handover<'a> {
@@ -80,6 +87,8 @@ impl Init {
             None,
         )
         .host(|| "make the control socket".to_owned())?;
+        set_socket_timeout(&control, Timeout::Recv, Some(held::SILENCE))
+            .host(|| "set up the control socket".to_owned())?;
         let encoded =
             memfd::sealed(c"bareboat-plan", &plan.encode()).host(|| "write the plan".to_owned())?;
         let program =
@@ -155,18 +164,21 @@ impl Init {
                 stations::reached(self.pid, rendezvous);
                 return Ok(Progress::Reached(rendezvous));
             }
-            let Some(message) =
-                receive(self.control.as_fd()).host(|| "hear from the init".to_owned())?
-            else {
+            let Some(message) = self.hear()? else {
                 return self.closed();
             };
             match message.report.kind {
                 ReportKind::Failed => return Err(step_error(plan, message.report)),
-                ReportKind::Console => self.console = message.descriptor,
+                ReportKind::Console if plan.console => self.console = message.descriptor,
                 ReportKind::Wanted => self.send_trees(plan, message.report.step as usize)?,
                 ReportKind::Tree => self.map_ids(plan, &message)?,
-                ReportKind::Listener => return message.listener().map(Progress::Listens),
-                ReportKind::Forked => self.follow(message.report.value)?,
+                ReportKind::Listener if plan.seccomp_listener.is_some() => {
+                    return message.listener().map(Progress::Listens);
+                }
+                ReportKind::Forked if self.forks => self.follow(message.report.value)?,
+                ReportKind::Console | ReportKind::Listener | ReportKind::Forked => {
+                    return Err(Error::new(ErrorKind::Host, NOBODY_ASKED));
+                }
                 ReportKind::Reached => match plan.step(message.report.step as usize) {
                     Some((_, Step::Wait(rendezvous))) if will_fork(plan, message.report.step) => {
                         stations::reached(self.pid, rendezvous);
@@ -184,9 +196,30 @@ impl Init {
         }
     }
 
+    /// The next message; an error if the init is kept from sending one.
+    fn hear(&self) -> Result<Option<Message>> {
+        loop {
+            match receive(self.control.as_fd()) {
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                    if let Some(problem) = held::from_inside(self.pid) {
+                        return Err(Error::new(ErrorKind::Setup, problem));
+                    }
+                    // Somebody else has a copy of the socket; the init's own went with it.
+                    if !exhaustion::runs_init(self.pid) {
+                        return Ok(None);
+                    }
+                }
+                answer => return answer.host(|| "hear from the init".to_owned()),
+            }
+        }
+    }
+
     fn send_trees(&self, plan: &Plan, step: usize) -> Result<()> {
         let namespaces = UserNamespaces::new(&self.directory);
         let trees = sources::open_trees(plan, step, namespaces)?;
+        if trees.is_empty() {
+            return Err(Error::new(ErrorKind::Host, NOBODY_ASKED));
+        }
         let trees: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(TREES))];
         let mut control = SendAncillaryBuffer::new(&mut space);
@@ -235,8 +268,11 @@ impl Init {
         let maker = self.pid;
         let pid = Pid::from_raw(child)
             .ok_or_else(|| Error::new(ErrorKind::Host, "the init's child has no pid here"))?;
-        self.pidfd =
+        let pidfd =
             pidfd_open(pid, PidfdFlags::empty()).host(|| "open the init's child".to_owned())?;
+        // A child that somebody in the container has taken over could name any process, to be killed in its place.
+        sys::is_child(pidfd.as_fd()).host(|| "look at the init's child".to_owned())?;
+        self.pidfd = pidfd;
         self.pid = child;
         self.forks = false;
         sys::wait(maker)

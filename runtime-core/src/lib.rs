@@ -50,6 +50,10 @@ mod exec_cpu_affinity;
 mod exhaustion;
 mod facts;
 mod features;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+mod held;
 mod home;
 mod hooks;
 mod id_mappings;

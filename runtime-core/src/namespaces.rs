@@ -191,6 +191,10 @@ pub(crate) fn enter(plan: &mut Builder<'_>) -> Result<()> {
     unshare(plan, later & NEWUSER);
     id_mappings::plan(plan, &namespaces)?;
     unshare(plan, later & !NEWUSER);
+    if namespaces.joins(NEWPID) {
+        // Those who are in it see this process from now on.
+        plan.step(Origin::Default("isolation of the init"), &Step::Undumpable);
+    }
     if later & NEWPID != 0 || namespaces.joins(NEWPID) {
         plan.step(
             Origin::Default("first process of its pid namespace"),
@@ -343,12 +347,21 @@ pub(crate) fn enter_running(plan: &mut Builder<'_>, namespaces: u32) -> Result<(
     if namespaces & NEWUSER != 0 {
         plan.step(origin(), &Step::BecomeRoot);
     }
-    if namespaces & NEWPID != 0 {
-        plan.step(origin(), &Step::Fork);
-        plan.plan.forks = true;
-    }
     if namespaces & NEWNS != 0 {
         plan.step(origin(), &Step::UseCurrentRoot);
     }
     Ok(())
+}
+
+/// Goes into the PID namespace of a container that runs, where its processes see this one. With CAP_SYS_PTRACE they can take
+/// it over, dumpable or not (ptrace(2), "Ptrace access mode checking"): by then it has neither rights that they lack nor
+/// anything of the host's.
+pub(crate) fn appear(plan: &mut Builder<'_>, namespaces: u32) {
+    if namespaces & NEWPID != 0 {
+        plan.step(
+            Origin::Default("pid namespace of the container"),
+            &Step::Fork,
+        );
+        plan.plan.forks = true;
+    }
 }

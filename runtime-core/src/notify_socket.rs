@@ -308,7 +308,7 @@ impl Readiness {
     }
 }
 
-fn is_ready(message: &[u8]) -> bool {
+pub(crate) fn is_ready(message: &[u8]) -> bool {
     message
         .split(|&byte| byte == b'\n')
         .any(|line| line == b"READY=1")

@@ -46,15 +46,14 @@ pub(crate) fn open_proc_of_tenant(plan: &mut Builder<'_>, process: &Process) -> 
 
 /// Shuts off a process that joins a container; it is undumpable already. The keyring is the container's.
 pub(crate) fn isolate_tenant(plan: &mut Builder<'_>, process: &Process) -> Result<()> {
-    isolate_hook(plan);
     exec_cpu_affinity::set_final(plan, process)?;
     new_keyring(plan, Some(process), 0)?;
     oom_score_adj(plan, process);
     Ok(())
 }
 
-/// Shuts off a hook in the container's namespaces: the host's, and trusted.
-pub(crate) fn isolate_hook(plan: &mut Builder<'_>) {
+/// A session of its own for a process that has joined a container.
+pub(crate) fn new_session(plan: &mut Builder<'_>) {
     plan.step(
         Origin::Default("isolation of the process"),
         &Step::NewSession,

@@ -98,11 +98,6 @@ impl ProcessId {
         let found = Pid::from_raw(self.pid).map(test_kill_process);
         matches!(found, Some(Ok(()) | Err(rustix::io::Errno::PERM)))
     }
-
-    /// Whether the process is seen to run.
-    pub(crate) fn is_alive(&self) -> bool {
-        self.look().is_ok_and(|found| found.is_some())
-    }
 }
 
 #[cfg(test)]
@@ -112,7 +107,7 @@ mod tests {
     #[test]
     fn a_process_that_ended_is_not_taken_for_another_with_its_pid() {
         let own = ProcessId::of(std::process::id() as i32).unwrap();
-        assert!(own.is_alive());
+        assert!(own.look().unwrap().is_some());
         let earlier = ProcessId {
             start_time: own.start_time + 1,
             ..own
@@ -130,7 +125,7 @@ mod tests {
         assert_eq!(process.look().unwrap().unwrap().comm, "sleep");
         child.kill().unwrap();
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        while process.is_alive() {
+        while process.look().unwrap().is_some() {
             assert!(std::time::Instant::now() < deadline);
         }
         child.wait().unwrap();

@@ -17,11 +17,13 @@ pub(crate) struct Rlimit {
 }
 
 /// Sets the limits. The process does so itself while it is still who the runtime is; one in a user namespace could not
-/// raise a limit, so the runtime sets those.
+/// raise a limit, so the runtime sets those. One that is still to fork is not in the way of its own limit on processes:
+/// that is only raised by now, and [`processes`] sets it.
 pub(crate) fn all(
     plan: &mut Builder<'_>,
     process: &Process,
     in_user_namespace: bool,
+    will_fork: bool,
 ) -> Result<()> {
     let limits = process.rlimits().as_deref().unwrap_or_default();
     for (number, limit) in limits.iter().enumerate() {
@@ -57,11 +59,30 @@ pub(crate) fn all(
                     resource,
                     soft,
                     hard,
+                    raise: will_fork && resource == libc::RLIMIT_NPROC,
                 },
             );
         }
     }
     Ok(())
+}
+
+/// Sets the limit on processes after the fork, if there is one: to lower it, no rights are needed.
+pub(crate) fn processes(plan: &mut Builder<'_>, process: &Process, by_the_caller: bool) {
+    let limits = process.rlimits().as_deref().unwrap_or_default();
+    let mut limits = limits.iter().enumerate();
+    let found = limits.find(|(_, limit)| limit.typ() == PosixRlimitType::RlimitNproc);
+    if let Some((number, limit)) = found.filter(|_| !by_the_caller) {
+        plan.step(
+            format!("/process/rlimits/{number}"),
+            &Step::SetLimit {
+                resource: libc::RLIMIT_NPROC,
+                soft: limit.soft(),
+                hard: limit.hard(),
+                raise: false,
+            },
+        );
+    }
 }
 
 /// The kernel's number (getrlimit(2)).

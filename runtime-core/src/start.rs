@@ -19,7 +19,7 @@ use crate::process_hook::Place;
 use crate::seccomp::{self, Agent};
 use crate::state::{self, Directory};
 use crate::status::{Status, state as state_of, state_json};
-use crate::{launch, notify_socket, process};
+use crate::{create, launch, notify_socket, process};
 
 impl Container {
     /// Starts the user's program.
@@ -118,14 +118,13 @@ impl Container {
                 ReportKind::Failed => {
                     return Err(launch::step_error(&self.plan()?, message.report));
                 }
-                ReportKind::Listener => {
+                ReportKind::Listener if self.record.seccomp_listener.is_some() => {
                     let state = state_of(&self.record, Status::Created, self.pid());
                     let pid = state.pid;
                     seccomp::hand_over(agent, &message.listener()?, pid, &state)?;
                 }
                 _ => {
-                    let problem = "the init said what nobody asked";
-                    return Err(Error::new(ErrorKind::Host, problem));
+                    return Err(Error::new(ErrorKind::Host, launch::NOBODY_ASKED));
                 }
             }
             answer = hear()?;
@@ -173,9 +172,11 @@ impl Container {
     /// The plan that the container was made by, compiled once more: only its steps' numbers are needed.
     fn plan(&self) -> Result<plan::Plan> {
         let unit = self.record.cgroup.as_ref().and_then(Cgroup::unit);
+        let spec = self.spec()?;
         let options = Options {
             id: self.record.id.clone(),
             bundle: self.record.bundle.clone(),
+            resolved_root: create::resolved_root(&spec, &self.record.bundle),
             cgroup_driver: unit.map_or(CgroupDriver::Cgroupfs, |_| CgroupDriver::Systemd),
             rootless_cgroups: self.record.rootless_cgroups,
             no_pivot: self.record.no_pivot,
@@ -188,7 +189,6 @@ impl Container {
                 .then(|| notify_socket::directory(&self.directory())),
             home: self.record.home.clone(),
         };
-        let spec = self.spec()?;
         let mut facts = HostFacts::read_for(&options, &spec, spec.process().as_ref())?;
         // Root may start a user's container.
         facts.uid = self.record.owner;

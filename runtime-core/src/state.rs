@@ -229,12 +229,15 @@ impl Directory {
             }
         }
         // Whoever held the lock may have deleted the container, and another may have its ID by now.
-        let same = |there: &fs::Metadata, held: &fs::Metadata| {
-            (there.dev(), there.ino()) == (held.dev(), held.ino())
+        let attempt = || format!("look at the state directory {}", path.display());
+        let held = handle.metadata().host(attempt)?;
+        let there = match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_found(id)),
+            answer => answer.host(attempt)?,
         };
-        match (fs::metadata(&path), handle.metadata()) {
-            (Ok(there), Ok(held)) if same(&there, &held) => Ok(Directory { path, handle }),
-            _ => Err(not_found(id)),
+        match (there.dev(), there.ino()) == (held.dev(), held.ino()) {
+            true => Ok(Directory { path, handle }),
+            false => Err(not_found(id)),
         }
     }
 

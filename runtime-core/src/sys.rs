@@ -274,12 +274,20 @@ fn keep_capabilities() -> Result<(), i32> {
         check(libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) as libc::c_int)?;
         let raise = |capability: libc::c_ulong| {
             let argument = libc::PR_CAP_AMBIENT_RAISE;
-            libc::prctl(libc::PR_CAP_AMBIENT, argument, capability, 0, 0) == 0
+            check(libc::prctl(
+                libc::PR_CAP_AMBIENT,
+                argument,
+                capability,
+                0,
+                0,
+            ))
         };
-        // The first that the kernel does not know is past the last.
-        let mut capability: libc::c_ulong = 0;
-        while capability < 64 && raise(capability) {
-            capability += 1;
+        for capability in 0..64 {
+            match raise(capability) {
+                // The first that the kernel does not know is past the last.
+                Err(libc::EINVAL) => break,
+                answer => answer.map(drop)?,
+            }
         }
     }
     Ok(())
@@ -398,13 +406,29 @@ pub(crate) fn wait(pid: i32) -> io::Result<i32> {
     }
 }
 
+/// Fails with ECHILD unless the process is a child of the caller (waitid(2)); one that has ended may still be waited for.
+pub(crate) fn is_child(pidfd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: siginfo_t is plain data, and the call writes it.
+    let result = unsafe {
+        let mut information: libc::siginfo_t = std::mem::zeroed();
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        let pidfd = pidfd.as_raw_fd() as libc::id_t;
+        libc::waitid(libc::P_PIDFD, pidfd, &mut information, options)
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
 /// Whether a capability is in the caller's bounding set; nothing when the kernel does not know it.
-pub(crate) fn is_in_bounding_set(capability: u32) -> Option<bool> {
+pub(crate) fn is_in_bounding_set(capability: u32) -> io::Result<Option<bool>> {
     // SAFETY: the call takes and gives numbers alone.
     match unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) } {
-        0 => Some(false),
-        1 => Some(true),
-        _ => None,
+        -1 if errno() == libc::EINVAL => Ok(None),
+        -1 => Err(io::Error::last_os_error()),
+        answer => Ok(Some(answer != 0)),
     }
 }
 

@@ -160,6 +160,7 @@ fn the_steps_of_a_configuration_with_everything_come_in_this_order() {
         "Symlink",
         "MakeDirectory",
         "OpenConsole",
+        "TakeTerminal",
         "Wait CreateHooks",
         "PivotRoot",
         "SetMountAttributes",
@@ -254,7 +255,7 @@ fn a_namespace_is_made_at_birth_or_joined_before_anything_is_made_in_it() {
         patched(config, place, value)
     });
     let names = names(&compiled(&config));
-    assert_eq!(names[..2], ["JoinNamespaces", "Fork"]);
+    assert_eq!(names[..3], ["JoinNamespaces", "Undumpable", "Fork"]);
     assert!(!names.contains(&"BringLoopbackUp".to_owned()));
 }
 

@@ -14,6 +14,7 @@
 //! The encoding is postcard's, without framing: a [`Header`], then the steps. It never leaves the machine and is read
 //! only by the init that was built with it, so it carries no version.
 #![no_std]
+#![forbid(unsafe_code)]
 
 mod arguments;
 mod report;

@@ -86,13 +86,13 @@ impl From<&Scheduling> for SchedulingAttributes {
 )]
 pub enum Step<'a> {
     /// Write `0` to `count` open `tasks` files from `first` on: the process moves itself, which spares the kernel's
-    /// global lock (cgroups(7)).
+    /// global lock (cgroups(7)). The slots are closed.
     JoinCgroups { first: Slot, count: u16 },
-    /// setns(2) to a namespace, or to several by a pidfd.
+    /// setns(2) to a namespace, or to several by a pidfd. The slot is closed.
     JoinNamespaces { slot: Slot, flags: u32 },
     /// unshare(2).
     Unshare { flags: u32 },
-    /// Clone once more, as a sibling (`CLONE_PARENT`): the child goes on as the first process in its pid namespace.
+    /// Clone once more, as a sibling (`CLONE_PARENT`): the child goes on, in the pid namespace that was joined or made.
     Fork,
     /// setns(2) to the time namespace just made for children, whose offsets are written by now (time_namespaces(7)).
     EnterTimeNamespace,
@@ -158,8 +158,10 @@ pub enum Step<'a> {
     },
     /// mknod(2), then owner and mode exactly as given.
     MakeDevice(Node<'a>),
-    /// A pty of the container's own devpts: controlling terminal and standard streams; its master goes to the runtime.
+    /// A pty of the container's own devpts becomes the standard streams; its master goes to the runtime.
     OpenConsole(Console),
+    /// The terminal on standard input is the session's (ioctl_tty(2), `TIOCSCTTY`).
+    TakeTerminal,
     /// Give the standard streams to the user, unless they are terminals or null devices of the host.
     ChownStdio { uid: u32 },
     /// pivot_root(2) into the root, and detach what was there.
@@ -193,8 +195,13 @@ pub enum Step<'a> {
     SetUmask { mask: u32 },
     /// Take every capability that is not in the mask from the bounding set, up to the kernel's last one.
     LimitBoundingSet { keep: u64, last: u32 },
-    /// setrlimit(2).
-    SetLimit { resource: u32, soft: u64, hard: u64 },
+    /// setrlimit(2). One that is only to be raised stays where it is higher.
+    SetLimit {
+        resource: u32,
+        soft: u64,
+        hard: u64,
+        raise: bool,
+    },
     /// Set groups, group and user; permitted capabilities stay until [`Step::SetCapabilities`].
     SetUser {
         uid: u32,

@@ -1,7 +1,9 @@
 //! Runs inside a container, alone in its root file system, and prints what it sees as JSON: [`conformance::Report`].
 //!
 //! `probe syscall NUMBER [ARGUMENT…]` tries a system call instead, and prints its result or the name of its error.
+//! `probe swap ONE OTHER` exchanges two names until it is killed, for [races](conformance::swap).
 //! `probe notify TEXT` tells a service manager TEXT, and `probe barrier` waits until it has read what it was told.
+//! `probe scan CANARY STOP PROGRAM NEEDLE…` attacks what appears beside it, until there is a file STOP: [`conformance::scan`].
 //! `probe devices CGROUP`, on the host, joins that cgroup and prints what it may do with [devices](device_probe).
 //! Needs nothing but /proc; it is linked statically.
 
@@ -14,7 +16,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use conformance::report::{Node, Report};
-use conformance::{device_probe, mountinfo, service_manager, sys};
+use conformance::{device_probe, mountinfo, scan, service_manager, swap, sys};
 use nix::errno::Errno;
 use nix::sys::stat::{major, minor};
 
@@ -42,11 +44,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some("notify") => Ok(service_manager::send(
             arguments.get(2).ok_or("usage: probe notify TEXT")?,
         )?),
+        Some("swap") => match arguments.get(2..) {
+            Some([one, other]) => Ok(swap::forever(Path::new(one), Path::new(other))?),
+            _ => Err("usage: probe swap ONE OTHER".into()),
+        },
         Some("barrier") => Ok(service_manager::barrier()?),
         Some("devices") => {
             let cgroup = arguments.get(2).ok_or("usage: probe devices CGROUP")?;
             let verdicts = device_probe::try_all(Path::new(cgroup))?;
             println!("{}", serde_json::to_string(&verdicts)?);
+            Ok(())
+        }
+        Some("scan") => {
+            let scanner = scan::Scanner::of(arguments.get(2..).unwrap_or_default());
+            let scan = scanner
+                .ok_or("usage: probe scan CANARY STOP PROGRAM NEEDLE…")?
+                .run()?;
+            println!("{}", serde_json::to_string(&scan)?);
             Ok(())
         }
         _ => {

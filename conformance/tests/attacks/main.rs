@@ -6,7 +6,22 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     reason = "in helpers of tests, too, a panic is a failure"
 )]
 
+mod console;
 mod executable;
+mod hostile;
+mod masks;
+mod neighbours;
+mod proc_and_sys;
+mod races;
+mod rootless;
+mod sources;
+mod targets;
+#[allow(dead_code, reason = "the suite of users' containers has more of him")]
+#[path = "../rootless/user.rs"]
+mod user;
+mod working_directory;

@@ -76,34 +76,6 @@ fn the_terminal_is_dev_console_too() {
 }
 
 #[test]
-fn a_console_that_the_image_links_elsewhere_is_not_followed() {
-    // CVE-2025-52565
-    if runtime().departs("runc", "does not return from this create") {
-        return;
-    }
-    let container = with_terminal("echo end", |config| {
-        let mounts = config.0["mounts"].as_array_mut().unwrap();
-        mounts.retain(|mount| mount["destination"] != "/dev");
-        config.set("/root/readonly", json!(false));
-    });
-    std::os::unix::fs::symlink("/etc/passwd", container.rootfs().join("dev/console")).unwrap();
-    std::fs::create_dir(container.rootfs().join("dev/pts")).unwrap();
-    let before = std::fs::read(container.rootfs().join("etc/passwd")).unwrap();
-    let socket = ConsoleSocket::new(container.path());
-    let mut command = container.subcommand(["create", "--console-socket"]);
-    command
-        .arg(&socket.path)
-        .arg("--bundle")
-        .arg(container.bundle())
-        .arg(&container.id);
-    let _ = run(&mut command);
-    assert_eq!(
-        before,
-        std::fs::read(container.rootfs().join("etc/passwd")).unwrap()
-    );
-}
-
-#[test]
 fn the_terminal_has_the_size_of_the_configuration() {
     let container = with_terminal("stty size; echo end", |config| {
         config.set("/process/consoleSize", json!({"width": 123, "height": 45}));

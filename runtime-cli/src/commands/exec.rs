@@ -178,6 +178,13 @@ impl Exec {
         Ok(process)
     }
 
+    /// Changes some process as the options say.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn try_out(&self) -> Result<Process> {
+        sub_cgroup::parse(&self.cgroup)?;
+        self.adapt(Process::default())
+    }
+
     fn adapt_user(&self, user: &mut User) -> Result<()> {
         if let Some(ids) = self.user.as_deref().filter(|text| !text.is_empty()) {
             let ids = parse_user(ids)
@@ -274,12 +281,12 @@ fn completed(mut process: Process, configured: Process) -> Process {
 
 /// A user and, where it is given, a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ids {
+pub(crate) struct Ids {
     uid: u32,
     gid: Option<u32>,
 }
 
-fn parse_user(text: &str) -> std::result::Result<Ids, String> {
+pub(crate) fn parse_user(text: &str) -> std::result::Result<Ids, String> {
     let (uid, gid) = match text.split_once(':') {
         Some((uid, gid)) => (uid, Some(gid)),
         None => (text, None),

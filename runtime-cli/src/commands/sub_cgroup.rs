@@ -16,7 +16,7 @@ pub(super) fn apply<'a>(builder: ExecBuilder<'a>, options: &[String]) -> Result<
 }
 
 /// One path for all, or one for each of some controllers.
-fn parse(options: &[String]) -> Result<Vec<(Option<&str>, &str)>> {
+pub(super) fn parse(options: &[String]) -> Result<Vec<(Option<&str>, &str)>> {
     let mut named = BTreeSet::new();
     let mut places = Vec::new();
     for option in options {

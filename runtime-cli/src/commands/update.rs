@@ -175,6 +175,12 @@ impl Update {
         Ok(runtime_core::parse_resources(text.as_bytes())?)
     }
 
+    /// What the options ask for.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn try_out(&self) -> Result<(LinuxResources, Option<LinuxIntelRdt>)> {
+        Ok((self.resources_of_options()?, self.intel_rdt()))
+    }
+
     fn warn_of_ignored(&self) {
         for (option, ..) in self
             .options()

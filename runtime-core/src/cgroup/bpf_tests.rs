@@ -3,41 +3,10 @@
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType};
 
 use super::*;
+use crate::cgroup::interpreter;
 
-/// An interpreter of the instructions that are used, which knows nothing of how they are made.
 fn run(program: &Program, context: [u32; 3]) -> bool {
-    let mut registers = [0u64; 11];
-    let mut counter = 0usize;
-    loop {
-        let bytes = program.0[counter].to_le_bytes();
-        let (to, from) = ((bytes[1] & 15) as usize, (bytes[1] >> 4) as usize);
-        let offset = i16::from_le_bytes([bytes[2], bytes[3]]);
-        let immediate = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
-        let (class, operation, by_register) = (bytes[0] & 7, bytes[0] & 0xf0, bytes[0] & 8 != 0);
-        let operand = if by_register {
-            registers[from] as u32
-        } else {
-            immediate
-        };
-        let value = registers[to] as u32;
-        counter += 1;
-        match (class, operation) {
-            (1, 0x60) => {
-                assert_eq!((from, offset % 4), (1, 0), "only the context is read");
-                registers[to] = u64::from(context[offset as usize / 4]);
-            }
-            (4, 0xb0) => registers[to] = u64::from(operand),
-            (4, 0x50) => registers[to] = u64::from(value & operand),
-            (4, 0x70) => registers[to] = u64::from(value >> operand),
-            (6, 0x50) if value == operand => {}
-            (6, 0x40) if value & operand == 0 => {}
-            (6, 0x40 | 0x50) | (5, 0x00) => {
-                counter = counter.checked_add_signed(offset.into()).unwrap()
-            }
-            (5, 0x90) => return registers[0] == 1,
-            other => panic!("unknown instruction {other:x?}"),
-        }
-    }
+    interpreter::run(program.instructions(), context)
 }
 
 /// What the kernel's devices controller of version 1 answers after the same rules, one by one.

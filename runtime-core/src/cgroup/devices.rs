@@ -90,6 +90,17 @@ pub(super) struct Match {
     pub(super) kind: Kind,
 }
 
+impl Match {
+    /// Whether there are devices that both are for.
+    fn overlaps(self, other: Match) -> bool {
+        let overlap =
+            |own: Option<u32>, other: Option<u32>| own.is_none() || other.is_none() || own == other;
+        self.kind == other.kind
+            && overlap(self.major, other.major)
+            && overlap(self.minor, other.minor)
+    }
+}
+
 impl fmt::Display for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = |number: Option<u32>| {
@@ -276,6 +287,7 @@ impl Rules {
             return Ok(());
         }
         self.check_hole(device, access, &origin)?;
+        self.warn_of_survivors(device, access, &origin);
         if let Some((left, _)) = self.exceptions.get_mut(&device) {
             left.0 &= !access.0;
             if *left == Access::default() {
@@ -284,6 +296,20 @@ impl Rules {
             }
         }
         Ok(())
+    }
+
+    /// As in the kernel and in runc, a rule for many devices takes back no exception that is for some of them: whoever wrote
+    /// the rules may have meant that, or not.
+    fn warn_of_survivors(&self, device: Match, access: Access, origin: &Origin) {
+        if *origin == DEFAULT {
+            return;
+        }
+        for (listed, (left, earlier)) in &self.exceptions {
+            if *listed != device && listed.overlaps(device) && left.overlaps(access) {
+                let verb = if self.allow { "denied" } else { "allowed" };
+                tracing::warn!("{origin}: {listed} {left} stays {verb}, as {earlier} has it");
+            }
+        }
     }
 
     /// The kernel ignores the removal of a part of an exception, and more would be allowed, or less, than the rules say.

@@ -22,7 +22,11 @@ mod entry;
 mod error;
 mod files;
 mod freeze;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod handle;
+#[cfg(any(test, fuzzing))]
+mod interpreter;
 mod kill;
 mod layout;
 mod owner;

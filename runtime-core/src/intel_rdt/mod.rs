@@ -24,6 +24,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Builder;
 
 pub(crate) use group::{Group, Making};
+#[cfg(any(test, fuzzing))]
+pub(crate) use schemata::has as has_schemata;
 pub use stats::{BandwidthUsage, IntelRdtStats, L3CacheInfo, MemoryBandwidthInfo};
 pub(crate) use update::{Change, Changed};
 

@@ -37,7 +37,7 @@ fn is_bandwidth(resource: &str) -> bool {
 
 /// Whether a `schemata` file has all of these lines. What they leave out may be anything, as writing them would leave it.
 /// The kernel rounds bandwidths up to a multiple of `granularity`.
-pub(super) fn has(file: &str, asked: &str, granularity: u64) -> bool {
+pub(crate) fn has(file: &str, asked: &str, granularity: u64) -> bool {
     asked.lines().all(|line| match Line::parse(line) {
         Some(asked) => file
             .lines()

@@ -32,6 +32,10 @@ pub(super) fn bind(
     let must_be_proc =
         below_proc(Path::new(&*target.to_string_lossy())).is_some_and(|inside| inside.is_empty());
     let in_user_namespace = process::in_user_namespace(plan)?;
+    let mut attributes = parsed.bind_attributes(in_user_namespace);
+    if recursive && in_user_namespace && shows_cgroups(target) {
+        attributes.recursive_set |= attributes.set & options::RDONLY;
+    }
     let id_map = id_map::of(plan, pointer, mount, parsed.id_map)?;
     let inside = root::inside(plan, &source).filter(|_| !must_be_proc);
     if let Some(inside) = inside {
@@ -52,7 +56,7 @@ pub(super) fn bind(
                 source,
                 recursive,
                 mapped,
-                attributes: parsed.bind_attributes(in_user_namespace),
+                attributes,
             },
         );
         return Ok(());
@@ -60,7 +64,7 @@ pub(super) fn bind(
     let source = Source::Tree {
         path: source,
         recursive,
-        attributes: parsed.bind_attributes(in_user_namespace),
+        attributes,
         propagation: root::bind_propagation(plan, &parsed.propagation)?,
         id_map,
         keeps_locks: in_user_namespace,
@@ -75,6 +79,12 @@ pub(super) fn bind(
         },
     );
     Ok(())
+}
+
+/// The host's /sys has its cgroups mounted below. To root of a user namespace, who is its maker outside, those that are the
+/// maker's are as writable as they were: `ro` has to be for them, too (CVE-2023-25809).
+fn shows_cgroups(target: &CString) -> bool {
+    Path::new(&*target.to_string_lossy()).starts_with("/sys")
 }
 
 /// The kernel ignores them for a bind mount, as mount(8) does.

@@ -4,6 +4,8 @@ mod bind;
 mod cgroup;
 mod data;
 mod describe;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub(crate) mod id_map;
 mod label;
 mod new;
@@ -69,16 +71,24 @@ pub(crate) fn all(plan: &mut Builder<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Where the mount goes; a relative destination is relative to the root. One that is written as a path of the host, with
-/// the root's own in front, means what is there: some callers of runc rely on that.
+/// Where the mount goes, which is below the root.
 fn destination(plan: &Builder<'_>, pointer: &str, mount: &Mount) -> Result<PathBuf> {
-    let path = mount.destination();
-    let absolute = root::inside(plan, path).unwrap_or_else(|| Path::new("/").join(path));
-    if components(&absolute).is_some_and(|components| components.is_empty()) {
+    let absolute = target(plan, mount);
+    if absolute.parent().is_none() {
         let problem = "a mount needs a destination below the root";
         return Err(Error::config(format!("{pointer}/destination"), problem));
     }
     Ok(absolute)
+}
+
+/// Where the mount goes; a relative destination is relative to the root. One that is written as a path of the host, with
+/// the root's own in front, means what is there: some callers of runc rely on that. A `..` takes the component before it
+/// away, as with runc, so that a link of the image has no say in it.
+pub(crate) fn target(plan: &Builder<'_>, mount: &Mount) -> PathBuf {
+    let written = Path::new("/").join(mount.destination());
+    root::inside(plan, mount.destination())
+        .or_else(|| root::plain(&written))
+        .unwrap_or(written)
 }
 
 /// Nothing may lie over /proc but a procfs, nor over what is in it: writes there are how a runtime confines a process

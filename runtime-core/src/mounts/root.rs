@@ -122,16 +122,21 @@ pub(crate) fn enter_running(plan: &mut Builder<'_>, namespaces: u32) -> Result<(
 }
 
 /// What a path of the host, as it is written, is inside the root; nothing for one that lies elsewhere. Links that lead there
-/// are not looked for: the plan is made without looking at files.
+/// are not looked for, but for the root's own: the plan is made without looking at files.
 pub(super) fn inside(plan: &Builder<'_>, path: &Path) -> Option<PathBuf> {
-    let root = plan.options.bundle.join(plan.spec.root().as_ref()?.path());
-    let root = plain(&root).filter(|root| root.parent().is_some())?;
-    let rest = plain(path)?.strip_prefix(&root).ok()?.to_owned();
-    Some(Path::new("/").join(rest))
+    let written = plan.options.bundle.join(plan.spec.root().as_ref()?.path());
+    let path = plain(path)?;
+    let below = |root: &Path| {
+        let root = plain(root).filter(|root| root.parent().is_some())?;
+        let rest = path.strip_prefix(&root).ok()?;
+        Some(Path::new("/").join(rest))
+    };
+    let resolved = plan.options.resolved_root.as_deref();
+    below(&written).or_else(|| below(resolved?))
 }
 
 /// An absolute path without `.` and `..`.
-fn plain(path: &Path) -> Option<PathBuf> {
+pub(super) fn plain(path: &Path) -> Option<PathBuf> {
     let mut plain = PathBuf::new();
     for component in path.components() {
         match component {

@@ -22,6 +22,8 @@ pub struct Options {
     pub id: String,
     /// The bundle, to which relative paths of the configuration are relative.
     pub bundle: PathBuf,
+    /// Where `root.path` leads, if a symbolic link is on the way.
+    pub resolved_root: Option<PathBuf>,
     /// Who makes the cgroup.
     pub cgroup_driver: CgroupDriver,
     /// Whether a container that asks for no cgroup goes without where the caller may not make any; nothing for what is usual:
@@ -47,6 +49,7 @@ impl Default for Options {
         Options {
             id: "container".to_owned(),
             bundle: PathBuf::new(),
+            resolved_root: None,
             cgroup_driver: CgroupDriver::default(),
             rootless_cgroups: None,
             no_pivot: false,

@@ -7,7 +7,8 @@ use super::{Builder, Options, Origin, Plan, confinement};
 use crate::cgroup::Entry;
 use crate::error::{Error, Result};
 use crate::facts::HostFacts;
-use crate::namespaces::NEWUSER;
+use crate::namespaces::{NEWPID, NEWUSER};
+use crate::seccomp::Filter;
 use crate::{
     annotations, apparmor, capabilities, console, devices, hooks, intel_rdt, io_priority,
     memory_policy, mounts, namespaces, net_devices, notify_socket, paths, personality, process,
@@ -55,6 +56,7 @@ pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result
     if let Some(process) = process {
         process::make_working_directory(plan, process)?;
         console::open(plan, process, true)?;
+        console::take(plan);
     }
     hooks::rendezvous(plan);
 
@@ -78,6 +80,9 @@ pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result
 
 /// Compiles one more process in a running container. `namespaces` are those that the container's init has for itself,
 /// as CLONE_NEW flags.
+///
+/// Those who are in the container's PID namespace see the process from the fork on, and may do with it as they like if they
+/// have CAP_SYS_PTRACE. So all that needs the runtime's rights comes before the fork (CVE-2016-9962).
 pub(crate) fn tenant(
     spec: &Spec,
     process: &Process,
@@ -96,7 +101,37 @@ pub(crate) fn tenant(
     mounts::root::enter_running(plan, namespaces)?;
     personality::set(plan)?;
     console::open(plan, process, false)?;
-    run_user_process(plan, process, namespaces & NEWUSER != 0)?;
+
+    let in_user_namespace = namespaces & NEWUSER != 0;
+    let limits_by_the_caller = in_user_namespace && !plan.facts.is_unprivileged();
+    let will_fork = namespaces & NEWPID != 0;
+    become_user(plan, process, limits_by_the_caller, will_fork)?;
+    let filter = confinement::filter(plan)?;
+    let filter = filter.as_ref();
+    if is_restricted(process) {
+        capabilities::set(plan, process)?;
+    }
+    let is_confined = filter.is_none_or(Filter::lets_a_process_join);
+    if is_confined {
+        confine(plan, process, filter)?;
+    }
+
+    namespaces::appear(plan, namespaces);
+    process::new_session(plan);
+    console::take(plan);
+    // The process has no right to these any more.
+    let by_the_caller = !plan.facts.is_unprivileged();
+    scheduler::set(plan, process, by_the_caller)?;
+    io_priority::set(plan, process, by_the_caller)?;
+    if will_fork {
+        rlimits::processes(plan, process, limits_by_the_caller);
+    }
+    process::find_program(plan, process)?;
+    plan.step(Origin::Default("exec"), &Step::Wait(Rendezvous::Ready));
+    if !is_confined {
+        confine(plan, process, filter)?;
+    }
+    plan.step(super::pointer("/process/args"), &Step::Execute);
     Ok(builder.plan)
 }
 
@@ -113,7 +148,8 @@ pub(crate) fn hook(
     let plan = &mut builder;
     confinement::join_existing_cgroup(plan, cgroup)?;
     namespaces::enter_running(plan, namespaces)?;
-    process::isolate_hook(plan);
+    namespaces::appear(plan, namespaces);
+    process::new_session(plan);
     if hook.is_confined() {
         mounts::root::enter_running(plan, namespaces)?;
     }
@@ -127,47 +163,65 @@ pub(crate) fn hook(
     Ok(builder.plan)
 }
 
-/// From the runtime's own identity to the user's program: what is here needs privileges until [`Step::SetCapabilities`].
-/// A filter that is loaded without no_new_privs needs CAP_SYS_ADMIN, so it goes first then, and last otherwise.
+/// From the runtime's own identity to the user's program, for a container's first process: what is here needs privileges
+/// until [`Step::SetCapabilities`].
 fn run_user_process(
     plan: &mut Builder<'_>,
     process: &Process,
     in_user_namespace: bool,
 ) -> Result<()> {
-    process::arguments(plan, process)?;
-    process::umask(plan, process)?;
     // Of two without rights over the host the process itself may do more: it is the one that changes.
     let by_the_caller = in_user_namespace && !plan.facts.is_unprivileged();
     scheduler::set(plan, process, by_the_caller)?;
     io_priority::set(plan, process, by_the_caller)?;
-    memory_policy::set(plan)?;
-    console::chown_stdio(plan, process);
-    rlimits::all(plan, process, by_the_caller)?;
-    capabilities::limit_bounding_set(plan, process)?;
-    apparmor::set_on_exec(plan, process)?;
-    selinux::set_on_exec(plan, process)?;
-    process::user(plan, process)?;
-    process::change_directory(plan, process)?;
-
-    let restricted = process.no_new_privileges().unwrap_or(false);
-    if restricted {
+    become_user(plan, process, by_the_caller, false)?;
+    if is_restricted(process) {
         capabilities::set(plan, process)?;
     }
     process::find_program(plan, process)?;
     plan.step(Origin::Default("create"), &Step::Wait(Rendezvous::Ready));
     process::await_start(plan)?;
-    if restricted {
+    let filter = confinement::filter(plan)?;
+    confine(plan, process, filter.as_ref())?;
+    plan.step(super::pointer("/process/args"), &Step::Execute);
+    Ok(())
+}
+
+fn become_user(
+    plan: &mut Builder<'_>,
+    process: &Process,
+    by_the_caller: bool,
+    will_fork: bool,
+) -> Result<()> {
+    process::arguments(plan, process)?;
+    process::umask(plan, process)?;
+    memory_policy::set(plan)?;
+    console::chown_stdio(plan, process);
+    rlimits::all(plan, process, by_the_caller, will_fork)?;
+    capabilities::limit_bounding_set(plan, process)?;
+    apparmor::set_on_exec(plan, process)?;
+    selinux::set_on_exec(plan, process)?;
+    process::user(plan, process)?;
+    process::change_directory(plan, process)
+}
+
+fn is_restricted(process: &Process) -> bool {
+    process.no_new_privileges().unwrap_or(false)
+}
+
+/// Loads the filter. Without no_new_privs that needs CAP_SYS_ADMIN, so it goes before the capabilities then, and last
+/// otherwise.
+fn confine(plan: &mut Builder<'_>, process: &Process, filter: Option<&Filter>) -> Result<()> {
+    if is_restricted(process) {
         plan.step(
             super::pointer("/process/noNewPrivileges"),
             &Step::SetNoNewPrivileges,
         );
-        confinement::load_seccomp(plan)?;
-    } else {
-        confinement::load_seccomp(plan)?;
-        capabilities::set(plan, process)?;
+        confinement::load_filter(plan, filter);
+        return Ok(());
     }
-    plan.step(super::pointer("/process/args"), &Step::Execute);
-    Ok(())
+    confinement::load_filter(plan, filter);
+    capabilities::set(plan, process)
 }
 
 /// `process` is required when `start` is called (config.md, "Process"), and not before: without one, the init keeps the

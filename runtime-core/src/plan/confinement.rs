@@ -5,7 +5,7 @@ use runtime_init::{Bytes, Rendezvous, SECCOMP_NEW_LISTENER, Step};
 use super::{Builder, Origin, Source, pointer};
 use crate::cgroup::{self, Entry};
 use crate::error::{Error, Result};
-use crate::seccomp;
+use crate::seccomp::{self, Filter};
 
 /// Puts the container into a cgroup. Into one of version 2 the init is born; those of version 1 it joins itself. That of a
 /// systemd unit is made around it.
@@ -53,10 +53,17 @@ fn origin(plan: &Builder<'_>) -> Origin {
     })
 }
 
-/// Loads the seccomp filter.
+/// Compiles the seccomp filter, and loads it.
 pub(super) fn load_seccomp(plan: &mut Builder<'_>) -> Result<()> {
+    let filter = filter(plan)?;
+    load_filter(plan, filter.as_ref());
+    Ok(())
+}
+
+/// The seccomp filter, if the configuration has one.
+pub(super) fn filter(plan: &mut Builder<'_>) -> Result<Option<Filter>> {
     let Some(profile) = plan.linux().and_then(|linux| linux.seccomp().as_ref()) else {
-        return Ok(());
+        return Ok(None);
     };
     let facts = seccomp::SeccompFacts {
         arch: seccomp::NativeArch::current(),
@@ -68,11 +75,21 @@ pub(super) fn load_seccomp(plan: &mut Builder<'_>) -> Result<()> {
         )
     })?;
     seccomp::check_listener(profile)?;
+    if filter.notify {
+        let listener = seccomp::Listener::of(profile, &plan.options.bundle)?;
+        plan.plan.seccomp_listener = Some(listener);
+    }
+    Ok(Some(filter))
+}
+
+/// Loads a filter, if there is one.
+pub(super) fn load_filter(plan: &mut Builder<'_>, filter: Option<&Filter>) {
+    let Some(filter) = filter else {
+        return;
+    };
     let mut flags = filter.flags;
     if filter.notify {
         flags |= SECCOMP_NEW_LISTENER;
-        let listener = seccomp::Listener::of(profile, &plan.options.bundle)?;
-        plan.plan.seccomp_listener = Some(listener);
     }
     tracing::debug!("seccomp filter flags: {flags}");
     let program = filter.to_bytes();
@@ -81,5 +98,4 @@ pub(super) fn load_seccomp(plan: &mut Builder<'_>) -> Result<()> {
         program: Bytes(&program),
     };
     plan.step(Origin::from("/linux/seccomp".to_owned()), &step);
-    Ok(())
 }

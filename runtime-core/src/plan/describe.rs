@@ -54,6 +54,7 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
             resource,
             soft,
             hard,
+            ..
         } => format!("limit resource {resource} to {soft} (hard {hard})"),
         Step::SetScheduler(scheduling) => scheduler::describe(scheduling),
         Step::SetIoPriority { value } => io_priority::describe(*value),
@@ -98,6 +99,7 @@ fn sentence(step: &Step<'_>) -> String {
         Step::BecomeRoot => "become root of the user namespace",
         Step::Undumpable => "forbid ptrace of the init",
         Step::NewSession => "make a session",
+        Step::TakeTerminal => "take the terminal for the session",
         Step::ResetCpuAffinity => "run on all CPUs of the cgroup",
         Step::OpenProc => "open a private procfs",
         Step::UseCurrentRoot => "use the root of the mount namespace",

@@ -110,3 +110,75 @@ fn its_final_cpus_are_set_and_without_any_the_callers_are_not_inherited() {
     assert_eq!(with(json!({"initial": "1"})), (None, false));
     assert_eq!(with(json!({})), (None, true));
 }
+
+/// The steps after the fork, by name.
+fn seen_in_the_container(plan: &Plan) -> Vec<String> {
+    let names = plan.steps().map(|(_, step)| {
+        let text = format!("{step:?}");
+        let end = text.find([' ', '(']).unwrap_or(text.len());
+        text[..end].to_owned()
+    });
+    names.skip_while(|name| name != "Fork").collect()
+}
+
+#[test]
+fn who_is_in_the_container_sees_it_when_it_has_the_rights_of_its_program_alone() {
+    let limit = json!({"type": "RLIMIT_NPROC", "soft": 10, "hard": 10});
+    let scheduler = json!({"policy": "SCHED_BATCH"});
+    let change = json!({"terminal": true, "rlimits": [limit], "scheduler": scheduler});
+    let plan = plan(change, &HostFacts::typical(), &Options::default()).unwrap();
+    let names = seen_in_the_container(&plan);
+    let expected = [
+        "Fork",
+        "NewSession",
+        "TakeTerminal",
+        "FindProgram",
+        "Wait",
+        "Execute",
+    ];
+    assert_eq!(names, expected);
+    assert!(plan.scheduling.is_some(), "the caller sets it");
+}
+
+#[test]
+fn a_filter_is_loaded_before_the_fork_unless_it_forbids_what_comes_after() {
+    let with = |profile: Value, restricted: bool| {
+        let spec = json!({"ociVersion": "1.3.0", "linux": {"seccomp": profile}});
+        let process = json!({
+            "cwd": "/", "args": ["true"], "user": {"uid": 0, "gid": 0}, "noNewPrivileges": restricted,
+        });
+        let (spec, process): (Spec, Process) = (
+            serde_json::from_value(spec).unwrap(),
+            serde_json::from_value(process).unwrap(),
+        );
+        let entry = Entry::Itself { hierarchies: 0 };
+        let (facts, options) = (HostFacts::typical(), Options::default());
+        let plan = tenant(&spec, &process, &facts, &options, entry, NEWPID | NEWNS).unwrap();
+        seen_in_the_container(&plan)
+    };
+    let all = json!({"defaultAction": "SCMP_ACT_ALLOW"});
+    let none = json!({"defaultAction": "SCMP_ACT_KILL"});
+    let plain = ["Fork", "NewSession", "FindProgram", "Wait", "Execute"];
+    assert_eq!(with(all.clone(), true), plain);
+    assert_eq!(with(all, false), plain);
+    let late = [
+        "Fork",
+        "NewSession",
+        "FindProgram",
+        "Wait",
+        "SetNoNewPrivileges",
+        "LoadSeccomp",
+        "Execute",
+    ];
+    assert_eq!(with(none.clone(), true), late);
+    let late = [
+        "Fork",
+        "NewSession",
+        "FindProgram",
+        "Wait",
+        "LoadSeccomp",
+        "SetCapabilities",
+        "Execute",
+    ];
+    assert_eq!(with(none, false), late);
+}

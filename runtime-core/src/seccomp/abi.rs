@@ -57,6 +57,11 @@ impl NativeArch {
         }
     }
 
+    /// The value of seccomp_data.arch.
+    pub(super) fn audit_arch(self) -> u32 {
+        self.abi().audit_arch()
+    }
+
     pub(super) fn abi(self) -> Abi {
         match self {
             Self::X86_64 => Abi::X86_64,

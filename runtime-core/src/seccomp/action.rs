@@ -27,8 +27,8 @@ const RET_TRAP: u32 = 0x0003_0000;
 const RET_ERRNO: u32 = 0x0005_0000;
 const RET_USER_NOTIF: u32 = 0x7fc0_0000;
 const RET_TRACE: u32 = 0x7ff0_0000;
-const RET_LOG: u32 = 0x7ffc_0000;
-const RET_ALLOW: u32 = 0x7fff_0000;
+pub(super) const RET_LOG: u32 = 0x7ffc_0000;
+pub(super) const RET_ALLOW: u32 = 0x7fff_0000;
 
 /// The default of errnoRet.
 const EPERM: u32 = 1;

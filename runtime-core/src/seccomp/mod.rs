@@ -22,6 +22,11 @@ mod action;
 mod assembler;
 mod conditions;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+#[cfg(any(test, fuzzing))]
+mod interpreter;
+mod judge;
 mod listener;
 mod numbers;
 mod profile;

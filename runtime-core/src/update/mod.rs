@@ -3,6 +3,8 @@
 //! What is not given stays as it is ([`merge`]), and what comes of it is kept in the state directory's `config.json`, so that
 //! later updates build on it. An update is carried out as a whole or not at all.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod json;
 mod merge;
 

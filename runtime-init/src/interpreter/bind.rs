@@ -8,18 +8,19 @@ use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 
 use crate::control::{Control, fault};
-use crate::{During, Outcome, mounts, root, sys};
+use crate::root::{self, Root};
+use crate::{During, Outcome, mounts, sys};
 
 /// mount(2), MS_REC.
 const MS_REC: u32 = 0x4000;
 
 pub(crate) fn inside(
-    root: BorrowedFd<'_>,
+    root: &Root,
     control: &Control,
     step: u32,
     bind: &BindInside<'_>,
-) -> Outcome {
-    let source = root::open(root, bind.source.0).during(Operation::OpenSource)?;
+) -> Result<OwnedFd, Fault> {
+    let source = open_source(root, bind)?;
     let flags = if bind.recursive {
         OpenTreeFlags::AT_RECURSIVE
     } else {
@@ -30,7 +31,23 @@ pub(crate) fn inside(
         control.have_ids_mapped(step, tree.as_fd())?;
     }
     set_attributes(tree.as_fd(), [bind.all, bind.own], &bind.propagation)?;
-    mounts::mount_tree(root, tree.as_fd(), bind.target.0)
+    mounts::mount_tree(root, tree.as_fd(), bind.target.0)?;
+    Ok(tree)
+}
+
+/// Opens a source in the root. A link of the image may lead it no further than the root's own file system: procfs, sysfs
+/// and volumes would be bound again without what the plan takes from them, masks and `ro` for example.
+fn open_source(root: &Root, bind: &BindInside<'_>) -> Result<OwnedFd, Fault> {
+    match root::open_strict(root, bind.source.0) {
+        Err(Errno::LOOP) => {}
+        answer => return answer.during(Operation::OpenSource),
+    }
+    let source = root::open(root, bind.source.0).during(Operation::OpenSource)?;
+    if !bind.recursive && mounts::place(source.as_fd())?.mount == mounts::place(root.as_fd())?.mount
+    {
+        return Ok(source);
+    }
+    Err(fault(Operation::CheckSource, Errno::LOOP))
 }
 
 /// Clones what the mount namespace, a copy of the host's, has at a path.

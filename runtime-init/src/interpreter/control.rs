@@ -25,8 +25,9 @@ impl Control {
         Control::Inherited(socket)
     }
 
+    /// The last word. Who cannot say it is found to have ended.
     pub(crate) fn failed(&self, step: u32, fault: Fault) {
-        self.send(Report {
+        let _ = self.send(Report {
             kind: ReportKind::Failed,
             step,
             operation: fault.operation,
@@ -34,13 +35,13 @@ impl Control {
         });
     }
 
-    pub(crate) fn forked(&self, step: u32, pid: i32) {
+    pub(crate) fn forked(&self, step: u32, pid: i32) -> Outcome {
         self.send(Report {
             kind: ReportKind::Forked,
             step,
             operation: Operation::Whole,
             value: pid,
-        });
+        })
     }
 
     /// Reports that the step is reached and waits until the runtime lets it go on. When the runtime is gone, so is this
@@ -51,7 +52,7 @@ impl Control {
             step,
             operation: Operation::Whole,
             value: 0,
-        });
+        })?;
         self.await_go()
     }
 
@@ -70,7 +71,7 @@ impl Control {
             step,
             operation: Operation::Whole,
             value: 0,
-        });
+        })?;
         match sys::receive_descriptors(self.as_fd(), first).during(Operation::Control)? {
             0 => sys::exit(1),
             count => Ok(count),
@@ -100,9 +101,13 @@ impl Control {
         sys::send_descriptor(self.as_fd(), &report.encode(), master).during(Operation::SendPty)
     }
 
-    /// A runtime that is gone hears nothing, and the process finds that out when it waits.
-    fn send(&self, report: Report) {
-        let _ = rustix::net::send(self.as_fd(), &report.encode(), SendFlags::NOSIGNAL);
+    fn send(&self, report: Report) -> Outcome {
+        loop {
+            match rustix::net::send(self.as_fd(), &report.encode(), SendFlags::NOSIGNAL) {
+                Err(Errno::INTR) => {}
+                answer => return answer.map(drop).during(Operation::Control),
+            }
+        }
     }
 }
 

@@ -10,10 +10,11 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::control::fault;
-use crate::{During, Outcome, root};
+use crate::root::{self, Root};
+use crate::{During, Outcome};
 
-pub(crate) fn make(root: BorrowedFd<'_>, node: &Node<'_>) -> Outcome {
-    let (parent, name) = root::open_parent(root, node.path.0)?;
+pub(crate) fn make(root: &Root, node: &Node<'_>) -> Outcome {
+    let (parent, name) = root::open_own_parent(root, node.path.0)?;
     let kind = FileType::from_raw_mode(node.mode);
     let permissions = Mode::from_raw_mode(node.mode & 0o7777);
     match mknodat(parent.as_fd(), name, kind, permissions, node.device) {
@@ -47,8 +48,12 @@ fn check(parent: BorrowedFd<'_>, name: &CStr, node: &Node<'_>) -> Outcome {
     }
 }
 
-pub(crate) fn symlink(root: BorrowedFd<'_>, path: &CStr, target: &CStr, replace: bool) -> Outcome {
-    let (parent, name) = root::open_parent(root, path)?;
+pub(crate) fn symlink(root: &Root, path: &CStr, target: &CStr, replace: bool) -> Outcome {
+    let (parent, name) = if path.to_bytes().starts_with(b"/dev/") {
+        root::open_own_parent(root, path)?
+    } else {
+        root::open_parent(root, path)?
+    };
     match symlinkat(target, parent.as_fd(), name) {
         Err(Errno::EXIST) if !replace => Ok(()),
         Err(Errno::EXIST) => {

@@ -4,26 +4,30 @@ use core::ffi::CStr;
 
 use runtime_init::{DataMount, Fault, MountAttributes, NewMount, Operation, TextList};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{FileType, fstat};
+use rustix::fs::{Mode, OFlags, fstat, mkdirat, openat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountFlags, fsconfig_create,
-    fsconfig_reconfigure, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick, mount,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountFlags, OpenTreeFlags,
+    UnmountFlags, fsconfig_create, fsconfig_reconfigure, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen, fspick, mount, unmount,
 };
 
-use crate::control::fault;
 use crate::mounts::attach;
-use crate::root::{self, Kind};
-use crate::{During, Outcome, copy_up, mounts, sys};
+use crate::root::{self, Kind, Root};
+use crate::{During, Outcome, copy_up, mounts, sys, target};
 
 /// The longest name of a file system's option.
 const OPTION_NAME_MAX: usize = 256;
 
 /// Mounts a new file system by fsopen(2).
-pub(crate) fn mount_new(root: BorrowedFd<'_>, new: &NewMount<'_>) -> Outcome {
+pub(crate) fn mount_new(root: &Root, new: &NewMount<'_>) -> Result<OwnedFd, Fault> {
     // A directory that is made for the mount has no mode to keep.
     let keep_mode = new.keep_mode && root::open(root, new.target.0).is_ok();
-    let target = open_target(root, new)?;
+    let target = if new.strict {
+        target::open_strict(root, new.target.0)?
+    } else {
+        target::open(root, new.target.0, Kind::Directory)?
+    };
     let filesystem =
         fsopen(new.fstype.0, FsOpenFlags::FSOPEN_CLOEXEC).during(Operation::OpenFilesystem)?;
     for option in new.options.iter() {
@@ -53,51 +57,55 @@ pub(crate) fn mount_new(root: BorrowedFd<'_>, new: &NewMount<'_>) -> Outcome {
         let keep_owner = !new.options.iter().any(sets_owner);
         copy_up::copy(target.as_fd(), mount.as_fd(), keep_owner)?;
     }
-    attach(mount.as_fd(), target.as_fd())
+    attach(mount.as_fd(), target.as_fd())?;
+    Ok(mount)
 }
 
-fn open_target(root: BorrowedFd<'_>, new: &NewMount<'_>) -> Result<OwnedFd, Fault> {
-    let target = new.target.0;
-    if !new.strict {
-        return mounts::open_target(root, target, Kind::Directory);
-    }
-    match root::open_strict(root, target) {
-        Ok(target) => {
-            let kind =
-                FileType::from_raw_mode(fstat(&target).during(Operation::CheckTarget)?.st_mode);
-            let wrong = fault(Operation::CheckTarget, Errno::NOTDIR);
-            if kind.is_dir() {
-                Ok(target)
-            } else {
-                Err(wrong)
-            }
-        }
-        Err(Errno::NOENT) => {
-            root::make_directory(root, target, 0o755)?;
-            root::open_strict(root, target).during(Operation::CheckTarget)
-        }
-        Err(errno) => Err(fault(Operation::CheckTarget, errno)),
-    }
-}
-
-/// Mounts a new file system by mount(2), which knows no descriptors; but the working directory is one.
-pub(crate) fn mount_by_data(root: BorrowedFd<'_>, new: &DataMount<'_>) -> Outcome {
-    let target = mounts::open_target(root, new.target.0, Kind::Directory)?;
-    rustix::process::fchdir(&target).during(Operation::ChangeDirectory)?;
-    let flags = MountFlags::from_bits_retain(new.flags);
-    let mounted = mount(new.source.0, c".", new.fstype.0, flags, Some(new.data.0));
+/// Mounts a new file system by mount(2), which knows no descriptors of mounts and gives none. It is mounted in a tmpfs that
+/// nobody else has, and a clone of it is attached to the target: what it is given there cannot be given to another mount
+/// that was swapped into its place.
+pub(crate) fn mount_by_data(root: &Root, new: &DataMount<'_>) -> Result<OwnedFd, Fault> {
+    let target = target::open(root, new.target.0, Kind::Directory)?;
+    let scratch = new_tmpfs()?;
+    attach(scratch.as_fd(), target.as_fd())?;
+    let mounted = mount_in(scratch.as_fd(), new);
+    rustix::process::fchdir(&scratch).during(Operation::ChangeDirectory)?;
+    unmount(c".", UnmountFlags::DETACH).during(Operation::MakeMount)?;
     rustix::process::chdir(c"/").during(Operation::ChangeDirectory)?;
-    mounted.during(Operation::MakeMount)?;
-    let mount = root::open(root, new.target.0).during(Operation::Resolve)?;
-    sys::mount_setattr(mount.as_fd(), &new.attributes, false).during(Operation::SetAttributes)
+    let mounted = mounted?;
+    attach(mounted.as_fd(), target.as_fd())?;
+    Ok(mounted)
+}
+
+/// The new file system as a tree of its own, mounted nowhere.
+fn mount_in(scratch: BorrowedFd<'_>, new: &DataMount<'_>) -> Result<OwnedFd, Fault> {
+    let place = c"new";
+    mkdirat(scratch, place, Mode::RWXU).during(Operation::MakeTarget)?;
+    rustix::process::fchdir(scratch).during(Operation::ChangeDirectory)?;
+    let flags = MountFlags::from_bits_retain(new.flags);
+    mount(new.source.0, place, new.fstype.0, flags, Some(new.data.0))
+        .during(Operation::MakeMount)?;
+    let location = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mounted = openat(scratch, place, location, Mode::empty()).during(Operation::MakeMount)?;
+    let tree = mounts::clone_tree(mounted.as_fd(), OpenTreeFlags::empty())?;
+    sys::mount_setattr(tree.as_fd(), &new.attributes, false).during(Operation::SetAttributes)?;
+    Ok(tree)
+}
+
+fn new_tmpfs() -> Result<OwnedFd, Fault> {
+    let filesystem =
+        fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).during(Operation::OpenFilesystem)?;
+    fsconfig_create(&filesystem).during(Operation::CreateFilesystem)?;
+    fsmount(
+        &filesystem,
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::empty(),
+    )
+    .during(Operation::MakeMount)
 }
 
 /// Changes the options of the file system that is mounted there.
-pub(crate) fn reconfigure(
-    root: BorrowedFd<'_>,
-    path: &CStr,
-    options: TextList<'static>,
-) -> Outcome {
+pub(crate) fn reconfigure(root: &Root, path: &CStr, options: TextList<'static>) -> Outcome {
     let target = root::open(root, path).during(Operation::Resolve)?;
     let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
     let filesystem = fspick(&target, c"", flags).during(Operation::OpenFilesystem)?;

@@ -15,6 +15,7 @@ mod mounts;
 mod process;
 mod root;
 mod sys;
+mod target;
 
 use runtime_init::{Fault, Header, HostTree, Operation, SECCOMP_NEW_LISTENER, Slot, Step};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,7 +30,7 @@ struct Interpreter {
     /// The trees of slots with a lower number have come.
     trees: u32,
     /// The container's root, once attached.
-    root: Option<OwnedFd>,
+    root: Option<root::Root>,
     /// The private procfs.
     proc: Option<OwnedFd>,
     /// The null device and the empty directory that masks are clones of, once one is mounted.
@@ -99,9 +100,7 @@ impl Interpreter {
         use Operation::Whole;
         match step {
             Step::JoinCgroups { first, count } => self.join_cgroups(first, count),
-            Step::JoinNamespaces { slot, flags } => {
-                sys::setns(self.slot(slot), flags).during(Whole)
-            }
+            Step::JoinNamespaces { slot, flags } => self.join_namespaces(slot, flags),
             Step::Unshare { flags } => sys::unshare(flags).during(Whole),
             Step::Fork => self.fork(index),
             Step::EnterTimeNamespace => self.enter_time_namespace(),
@@ -122,9 +121,18 @@ impl Interpreter {
             Step::OpenRoot { path } => self.use_root(path.0),
             Step::UseCurrentRoot => self.use_root(c"/"),
             Step::MountTree { tree, target } => self.mount_tree(index, tree, target.0),
-            Step::BindInside(bind) => bind::inside(self.root()?, &self.control, index, &bind),
-            Step::MountNew(new) => filesystems::mount_new(self.root()?, &new),
-            Step::MountByData(new) => filesystems::mount_by_data(self.root()?, &new),
+            Step::BindInside(bind) => {
+                let mount = bind::inside(self.root()?, &self.control, index, &bind)?;
+                self.keep(bind.target.0, mount)
+            }
+            Step::MountNew(new) => {
+                let mount = filesystems::mount_new(self.root()?, &new)?;
+                self.keep(new.target.0, mount)
+            }
+            Step::MountByData(new) => {
+                let mount = filesystems::mount_by_data(self.root()?, &new)?;
+                self.keep(new.target.0, mount)
+            }
             Step::Reconfigure { target, options } => {
                 filesystems::reconfigure(self.root()?, target.0, options)
             }
@@ -146,13 +154,17 @@ impl Interpreter {
             Step::OpenConsole(console) => {
                 console::open(self.root()?, &self.control, index, &console)
             }
+            Step::TakeTerminal => console::take().during(Whole),
             Step::ChownStdio { uid } => console::chown_stdio(uid),
-            Step::PivotRoot => mounts::pivot_root(self.root()?),
+            Step::PivotRoot => mounts::pivot_root(self.root()?.as_fd()),
             Step::Detach { path } => mounts::detach(path.0),
-            Step::MoveRoot => mounts::move_root(self.root()?),
-            Step::Chroot => mounts::chroot(self.root()?),
+            Step::MoveRoot => mounts::move_root(self.root()?.as_fd()),
+            Step::Chroot => mounts::chroot(self.root()?.as_fd()),
             Step::Mask { path, null } => self.mask(path.0, null),
-            Step::MakeReadonly { path } => mounts::make_readonly(self.root()?, path.0),
+            Step::MakeReadonly { path } => match mounts::make_readonly(self.root()?, path.0)? {
+                Some(mount) => self.keep(path.0, mount),
+                None => Ok(()),
+            },
             Step::BringLoopbackUp => sys::bring_loopback_up().during(Whole),
             Step::SetPersonality { domain } => sys::set_personality(domain).during(Whole),
             Step::SetHostname { name } => process::set_hostname(name.0),
@@ -168,7 +180,8 @@ impl Interpreter {
                 resource,
                 soft,
                 hard,
-            } => sys::set_limit(resource, soft, hard).during(Whole),
+                raise,
+            } => process::set_limit(resource, soft, hard, raise),
             Step::SetUser { uid, gid, groups } => process::set_user(uid, gid, groups),
             Step::SetCapabilities {
                 effective,
@@ -208,8 +221,13 @@ impl Interpreter {
         Ok(())
     }
 
-    fn root(&self) -> Result<BorrowedFd<'_>, Fault> {
-        self.root.as_ref().map(|root| root.as_fd()).ok_or(NO_ROOT)
+    fn root(&self) -> Result<&root::Root, Fault> {
+        self.root.as_ref().ok_or(NO_ROOT)
+    }
+
+    fn keep(&mut self, path: &core::ffi::CStr, mount: OwnedFd) -> Outcome {
+        self.root.as_mut().ok_or(NO_ROOT)?.keep(path, mount);
+        Ok(())
     }
 
     fn join_cgroups(&self, first: Slot, count: u16) -> Outcome {
@@ -217,25 +235,40 @@ impl Interpreter {
             let tasks = self.slot(Slot(first.0.wrapping_add(offset)));
             rustix::io::write(tasks, b"0").during(Operation::Write)?;
         }
+        // They are the host's, and the process may soon be seen by others.
+        sys::close_inherited(self.start.slot(first), count);
+        Ok(())
+    }
+
+    fn join_namespaces(&self, slot: Slot, flags: u32) -> Outcome {
+        sys::setns(self.slot(slot), flags).during(Operation::Whole)?;
+        sys::close_inherited(self.start.slot(slot), 1);
         Ok(())
     }
 
     fn mount_tree(&mut self, index: u32, tree: Slot, target: &core::ffi::CStr) -> Outcome {
         let tree = self.tree(index, tree)?;
-        mounts::mount_tree(self.root()?, tree, target)
+        mounts::mount_tree(self.root()?, tree, target)?;
+        if !root::is_own(target) {
+            return Ok(());
+        }
+        let mount = rustix::io::fcntl_dupfd_cloexec(tree, 0).during(Operation::Open)?;
+        self.keep(target, mount)
     }
 
     fn mask(&mut self, path: &core::ffi::CStr, null: Slot) -> Outcome {
         let (root, null) = (self.root.as_ref(), self.slot(null));
-        let root = root.ok_or(NO_ROOT)?.as_fd();
+        let root = root.ok_or(NO_ROOT)?;
         self.masks.mask(root, path, null)
     }
 
     fn fork(&mut self, index: u32) -> Outcome {
+        // Of this pid namespace; whoever may look into the child must not find it there.
+        self.proc = None;
         match sys::clone_sibling().during(Operation::Whole)? {
             None => Ok(()),
             Some(child) => {
-                self.control.forked(index, child);
+                self.control.forked(index, child)?;
                 sys::exit(0)
             }
         }
@@ -244,14 +277,16 @@ impl Interpreter {
     fn attach_root(&mut self, tree: Slot, path: &core::ffi::CStr) -> Outcome {
         let tree = self.slot(tree);
         mounts::attach_root(tree, path)?;
-        self.root = Some(rustix::io::fcntl_dupfd_cloexec(tree, 0).during(Operation::Open)?);
+        let directory = rustix::io::fcntl_dupfd_cloexec(tree, 0).during(Operation::Open)?;
+        self.root = Some(root::Root::new(directory));
         Ok(())
     }
 
     fn use_root(&mut self, path: &core::ffi::CStr) -> Outcome {
         use rustix::fs::{CWD, Mode, OFlags, openat};
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        self.root = Some(openat(CWD, path, flags, Mode::empty()).during(Operation::Open)?);
+        let directory = openat(CWD, path, flags, Mode::empty()).during(Operation::Open)?;
+        self.root = Some(root::Root::new(directory));
         Ok(())
     }
 

@@ -13,8 +13,8 @@ use rustix::mount::{
 };
 
 use crate::control::fault;
-use crate::root::{self, Kind};
-use crate::{During, Interpreter, Outcome, sys};
+use crate::root::{self, Kind, Root};
+use crate::{During, Interpreter, Outcome, sys, target};
 
 pub(crate) fn set_root_propagation(flags: u32) -> Outcome {
     mount_change(c"/", MountPropagationFlags::from_bits_retain(flags)).during(Operation::Whole)
@@ -27,33 +27,15 @@ pub(crate) fn attach_root(tree: BorrowedFd<'_>, path: &CStr) -> Outcome {
 }
 
 /// Attaches a tree that the runtime made.
-pub(crate) fn mount_tree(root: BorrowedFd<'_>, tree: BorrowedFd<'_>, target: &CStr) -> Outcome {
+pub(crate) fn mount_tree(root: &Root, tree: BorrowedFd<'_>, target: &CStr) -> Outcome {
     let source = FileType::from_raw_mode(fstat(tree).during(Operation::CloneMount)?.st_mode);
     let kind = if source.is_dir() {
         Kind::Directory
     } else {
         Kind::File
     };
-    let target = open_target(root, target, kind)?;
+    let target = target::open(root, target, kind)?;
     attach(tree, target.as_fd())
-}
-
-/// Opens the target of a mount, or makes it. What may lie in /proc is known from the plan, by its path; a symbolic link of
-/// the image must not lead anything else there (CVE-2019-16884).
-pub(crate) fn open_target(root: BorrowedFd<'_>, path: &CStr, kind: Kind) -> Result<OwnedFd, Fault> {
-    let target = root::open_or_make(root, path, kind)?;
-    let is_planned = match path.to_bytes().strip_prefix(b"/proc") {
-        Some(rest) => rest.is_empty() || rest.starts_with(b"/"),
-        None => false,
-    };
-    if is_planned || !is_proc(target.as_fd())? {
-        return Ok(target);
-    }
-    let proc = root::open(root, c"/proc").during(Operation::CheckTarget)?;
-    if mount_id(proc.as_fd())? == mount_id(target.as_fd())? {
-        return Err(fault(Operation::CheckTarget, Errno::LOOP));
-    }
-    Ok(target)
 }
 
 pub(crate) fn is_proc(file: BorrowedFd<'_>) -> Result<bool, Fault> {
@@ -61,10 +43,22 @@ pub(crate) fn is_proc(file: BorrowedFd<'_>) -> Result<bool, Fault> {
     Ok(found.f_type as u64 == PROC_SUPER_MAGIC)
 }
 
+/// What a descriptor refers to, whatever paths lead there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) mount: u64,
+    inode: u64,
+}
+
 /// STATX_MNT_ID (statx(2), Linux 5.8).
-fn mount_id(file: BorrowedFd<'_>) -> Result<u64, Fault> {
-    let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID);
-    Ok(status.during(Operation::CheckTarget)?.stx_mnt_id)
+pub(crate) fn place(file: BorrowedFd<'_>) -> Result<Place, Fault> {
+    let wanted = StatxFlags::MNT_ID | StatxFlags::INO;
+    let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, wanted);
+    let status = status.during(Operation::CheckTarget)?;
+    Ok(Place {
+        mount: status.stx_mnt_id,
+        inode: status.stx_ino,
+    })
 }
 
 pub(crate) fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Outcome {
@@ -73,7 +67,7 @@ pub(crate) fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Outcome {
 }
 
 /// Sets the SELinux label of a directory.
-pub(crate) fn label(root: BorrowedFd<'_>, path: &CStr, label: &CStr) -> Outcome {
+pub(crate) fn label(root: &Root, path: &CStr, label: &CStr) -> Outcome {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let file = root::open_file(root, path, flags).during(Operation::Open)?;
     let name = c"security.selinux";
@@ -82,7 +76,7 @@ pub(crate) fn label(root: BorrowedFd<'_>, path: &CStr, label: &CStr) -> Outcome 
 }
 
 pub(crate) fn set_attributes(
-    root: BorrowedFd<'_>,
+    root: &Root,
     target: &CStr,
     attributes: &MountAttributes,
     recursive: bool,
@@ -91,9 +85,10 @@ pub(crate) fn set_attributes(
     sys::mount_setattr(target.as_fd(), attributes, recursive).during(Operation::SetAttributes)
 }
 
-pub(crate) fn make_readonly(root: BorrowedFd<'_>, path: &CStr) -> Outcome {
+/// Gives the mount that lies over the path then.
+pub(crate) fn make_readonly(root: &Root, path: &CStr) -> Result<Option<OwnedFd>, Fault> {
     let target = match root::open(root, path) {
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         answer => answer.during(Operation::Resolve)?,
     };
     let tree = clone_tree(target.as_fd(), OpenTreeFlags::AT_RECURSIVE)?;
@@ -102,7 +97,8 @@ pub(crate) fn make_readonly(root: BorrowedFd<'_>, path: &CStr) -> Outcome {
         ..MountAttributes::default()
     };
     sys::mount_setattr(tree.as_fd(), &readonly, true).during(Operation::SetAttributes)?;
-    attach(tree.as_fd(), target.as_fd())
+    attach(tree.as_fd(), target.as_fd())?;
+    Ok(Some(tree))
 }
 
 pub(crate) fn clone_tree(source: BorrowedFd<'_>, flags: OpenTreeFlags) -> Result<OwnedFd, Fault> {
@@ -110,16 +106,6 @@ pub(crate) fn clone_tree(source: BorrowedFd<'_>, flags: OpenTreeFlags) -> Result
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_EMPTY_PATH;
     open_tree(source, c"", clone | flags).during(Operation::CloneMount)
-}
-
-/// A mount of what an open descriptor refers to, a device node for one.
-pub(crate) fn mount_descriptor(
-    root: BorrowedFd<'_>,
-    source: BorrowedFd<'_>,
-    target: &CStr,
-) -> Outcome {
-    let tree = clone_tree(source, OpenTreeFlags::empty())?;
-    mount_tree(root, tree.as_fd(), target)
 }
 
 /// What hides the masked paths. The first use attaches a mount, each later one a clone of it: before Linux 6.15 only an
@@ -131,12 +117,7 @@ pub(crate) struct Masks {
 }
 
 impl Masks {
-    pub(crate) fn mask(
-        &mut self,
-        root: BorrowedFd<'_>,
-        path: &CStr,
-        null: BorrowedFd<'_>,
-    ) -> Outcome {
+    pub(crate) fn mask(&mut self, root: &Root, path: &CStr, null: BorrowedFd<'_>) -> Outcome {
         let target = match root::open(root, path) {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             answer => answer.during(Operation::Resolve)?,
@@ -234,7 +215,8 @@ impl Interpreter {
     }
 
     pub(crate) fn write_proc(&self, path: &CStr, value: &CStr) -> Outcome {
-        let file = self.open_in_proc(path, OFlags::WRONLY)?;
+        let proc = self.proc()?;
+        let file = root::open_entry(proc, path, OFlags::WRONLY).during(Operation::Open)?;
         let written = rustix::io::write(file, value.to_bytes()).during(Operation::Write)?;
         // A part of a value is another value.
         if written == value.count_bytes() {
@@ -245,17 +227,15 @@ impl Interpreter {
     }
 
     pub(crate) fn enter_time_namespace(&self) -> Outcome {
-        let namespace = self.open_in_proc(c"self/ns/time_for_children", OFlags::RDONLY)?;
+        let (path, flags) = (c"self/ns/time_for_children", OFlags::CLOEXEC);
+        let namespace =
+            rustix::fs::openat(self.proc()?, path, flags, Mode::empty()).during(Operation::Open)?;
         sys::setns(namespace.as_fd(), sys::CLONE_NEWTIME).during(Operation::Whole)
     }
 
-    fn open_in_proc(&self, path: &CStr, flags: OFlags) -> Result<OwnedFd, Fault> {
-        let proc = self
-            .proc
-            .as_ref()
-            .ok_or(fault(Operation::Open, Errno::BADF))?;
-        rustix::fs::openat(proc, path, flags | OFlags::CLOEXEC, Mode::empty())
-            .during(Operation::Open)
+    fn proc(&self) -> Result<BorrowedFd<'_>, Fault> {
+        let proc = self.proc.as_ref().map(|proc| proc.as_fd());
+        proc.ok_or(fault(Operation::Open, Errno::BADF))
     }
 }
 

@@ -3,7 +3,9 @@
 use core::ffi::CStr;
 
 use runtime_init::{Fault, Numbers, Operation, TextList};
-use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, accessat, statat};
+use rustix::fs::{
+    Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, accessat, openat2, statat,
+};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_keep_capabilities};
 
@@ -42,6 +44,8 @@ pub(crate) fn set_user(uid: u32, gid: u32, groups: Option<Numbers<'_>>) -> Outco
     set_keep_capabilities(true).during(Operation::SetUid)?;
     set_ids(uid, gid)?;
     set_keep_capabilities(false).during(Operation::SetUid)?;
+    // The change has made this what the sysctl fs.suid_dumpable says, which may be anything.
+    sys::set_dumpable(false).during(Operation::SetUid)?;
     let mut sets = capabilities(None).during(Operation::SetUid)?;
     if sets.effective != sets.permitted {
         sets.effective = sets.permitted;
@@ -50,10 +54,20 @@ pub(crate) fn set_user(uid: u32, gid: u32, groups: Option<Numbers<'_>>) -> Outco
     Ok(())
 }
 
+pub(crate) fn set_limit(resource: u32, soft: u64, hard: u64, raise: bool) -> Outcome {
+    let [old_soft, old_hard] = match raise {
+        true => sys::limit(resource).during(Operation::Whole)?,
+        false => [0; 2],
+    };
+    sys::set_limit(resource, soft.max(old_soft), hard.max(old_hard)).during(Operation::Whole)
+}
+
+/// Drops all that the kernel knows, which is at least up to `last`.
 pub(crate) fn limit_bounding_set(keep: u64, last: u32) -> Outcome {
-    for capability in 0..=last.min(63) {
-        if keep & (1 << capability) == 0 {
-            sys::drop_bounding(capability).during(Operation::Whole)?;
+    for capability in (0..64).filter(|number| keep & (1 << number) == 0) {
+        match sys::drop_bounding(capability) {
+            Err(Errno::INVAL) if capability > last => break,
+            answer => answer.during(Operation::Whole)?,
         }
     }
     Ok(())
@@ -78,9 +92,13 @@ pub(crate) fn set_capabilities(
     Ok(())
 }
 
-/// Changes directory, and refuses one outside of the root: such a one has no path that begins with `/` (getcwd(2)).
+/// Changes directory, and refuses one outside of the root: such a one has no path that begins with `/` (getcwd(2)). No
+/// descriptor of the init's is a way there to begin with.
 pub(crate) fn change_directory(path: &CStr) -> Outcome {
-    rustix::process::chdir(path).during(Operation::ChangeDirectory)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
+        .during(Operation::ChangeDirectory)?;
+    rustix::process::fchdir(directory).during(Operation::ChangeDirectory)?;
     match sys::working_directory_is_inside().during(Operation::CheckDirectory)? {
         true => Ok(()),
         false => Err(fault(Operation::CheckDirectory, Errno::NOENT)),

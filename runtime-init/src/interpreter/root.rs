@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::During;
 use crate::control::fault;
+use crate::mounts::place;
 
 /// The longest path that the kernel takes, with its NUL (PATH_MAX).
 const PATH_MAX: usize = 4096;
@@ -20,6 +21,69 @@ const MAX_LINKS: u32 = 40;
 
 const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
 
+/// Where the file systems lie that the container is set up through.
+const OWN: [&[u8]; 3] = [b"/dev", b"/proc", b"/sys"];
+
+pub(crate) fn is_own(path: &CStr) -> bool {
+    OWN.contains(&path.to_bytes())
+}
+
+/// The container's root, and what was mounted in it that the rest is made through. Paths below one of these begin at its
+/// mount: whoever may write to the root, because another container has the same one, cannot swap /proc for a link before
+/// it is masked.
+pub(crate) struct Root {
+    directory: OwnedFd,
+    own: [Option<OwnedFd>; OWN.len()],
+}
+
+impl Root {
+    pub(crate) fn new(directory: OwnedFd) -> Self {
+        Root {
+            directory,
+            own: [const { None }; OWN.len()],
+        }
+    }
+
+    /// Notes what is mounted at the path now, if it is one of those.
+    pub(crate) fn keep(&mut self, path: &CStr, mount: OwnedFd) {
+        for (own, kept) in OWN.iter().zip(&mut self.own) {
+            if *own == path.to_bytes() {
+                *kept = Some(mount);
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// Where the path begins, and what is left of it from there.
+    fn locate<'p>(&self, path: &'p CStr) -> (BorrowedFd<'_>, &'p CStr) {
+        let bytes = path.to_bytes_with_nul();
+        for (own, kept) in OWN.iter().zip(&self.own) {
+            let rest = bytes.strip_prefix(*own).filter(|_| !has_parent(bytes));
+            let (Some(kept), Some(rest)) = (kept, rest) else {
+                continue;
+            };
+            match rest.first() {
+                Some(0) => return (kept.as_fd(), c"/"),
+                Some(b'/') => {
+                    let rest = CStr::from_bytes_with_nul(rest).unwrap_or(path);
+                    return (kept.as_fd(), rest);
+                }
+                _ => {}
+            }
+        }
+        (self.as_fd(), path)
+    }
+}
+
+/// Whether the path goes up again, out of where it begins maybe.
+fn has_parent(path: &[u8]) -> bool {
+    path.windows(3).any(|part| part == b"/..")
+}
+
 /// What a path has to be once it was opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -28,27 +92,39 @@ pub(crate) enum Kind {
 }
 
 /// Opens what the path names inside the root, as a location (`O_PATH`).
-pub(crate) fn open(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
+pub(crate) fn open(root: &Root, path: &CStr) -> Result<OwnedFd, Errno> {
+    let (root, path) = root.locate(path);
     open_with(root, path, OFlags::PATH, INSIDE)
 }
 
 /// The same, unless a symbolic link is on the way.
-pub(crate) fn open_strict(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
-    open_with(
-        root,
-        path,
-        OFlags::PATH,
-        INSIDE.union(ResolveFlags::NO_SYMLINKS),
-    )
+pub(crate) fn open_strict(root: &Root, path: &CStr) -> Result<OwnedFd, Errno> {
+    let (root, path) = root.locate(path);
+    let strict = INSIDE.union(ResolveFlags::NO_SYMLINKS);
+    open_with(root, path, OFlags::PATH, strict)
 }
 
 /// Opens a file inside the root for more than its location.
-pub(crate) fn open_file(
-    root: BorrowedFd<'_>,
+pub(crate) fn open_file(root: &Root, path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let (root, path) = root.locate(path);
+    open_with(root, path, flags, INSIDE)
+}
+
+/// Opens an entry of a directory that the kernel fills, below which nothing else may be mounted: neither a link out of
+/// it nor a mount on the way counts for it.
+pub(crate) fn open_entry(
+    directory: BorrowedFd<'_>,
     path: &CStr,
     flags: OFlags,
 ) -> Result<OwnedFd, Errno> {
-    open_with(root, path, flags, INSIDE)
+    let inside = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
+    open_with(directory, path, flags, inside)
+}
+
+/// Opens what has this name in the directory, unless it is a symbolic link.
+fn enter(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let plain = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    open_with(directory, name, OFlags::PATH, plain)
 }
 
 fn open_with(
@@ -67,11 +143,7 @@ fn open_with(
 }
 
 /// Opens the path; a missing one is made, with the directories above it.
-pub(crate) fn open_or_make(
-    root: BorrowedFd<'_>,
-    path: &CStr,
-    kind: Kind,
-) -> Result<OwnedFd, Fault> {
+pub(crate) fn open_or_make(root: &Root, path: &CStr, kind: Kind) -> Result<OwnedFd, Fault> {
     match open(root, path) {
         Err(Errno::NOENT) => {}
         answer => return answer.during(Operation::Resolve),
@@ -83,11 +155,7 @@ pub(crate) fn open_or_make(
 }
 
 /// The directory at the path, made with those above it where it is missing.
-pub(crate) fn make_directory(
-    root: BorrowedFd<'_>,
-    path: &CStr,
-    mode: u32,
-) -> Result<OwnedFd, Fault> {
+pub(crate) fn make_directory(root: &Root, path: &CStr, mode: u32) -> Result<OwnedFd, Fault> {
     let mut buffer = Buffer::new(path)?;
     let mut links = 0;
     loop {
@@ -103,29 +171,40 @@ pub(crate) fn make_directory(
 }
 
 /// Makes a file; where a dangling symbolic link is in its place, the file that the link is to.
-fn make_file(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Fault> {
+fn make_file(root: &Root, path: &CStr) -> Result<OwnedFd, Fault> {
     let mut path = Buffer::new(path)?;
     for _ in 0..MAX_LINKS {
         let (parent, name) = open_parent(root, path.text()?)?;
-        let flags =
-            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match openat(parent.as_fd(), name, flags, Mode::from_bits_truncate(0o644)) {
-            Ok(_) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(fault(Operation::MakeTarget, errno)),
-        }
-        match open(root, path.text()?) {
-            Err(Errno::NOENT) => path = path.follow(parent.as_fd(), path.last_component())?,
+        make_entry(parent.as_fd(), name)?;
+        match enter(parent.as_fd(), name) {
+            Err(Errno::LOOP) => path = path.follow(parent.as_fd(), path.last_component())?,
             answer => return answer.during(Operation::MakeTarget),
         }
     }
     Err(fault(Operation::MakeTarget, Errno::LOOP))
 }
 
+/// An empty file, unless something of that name is there.
+fn make_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<(), Fault> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(directory, name, flags, Mode::from_bits_truncate(0o644)) {
+        Ok(_) | Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(fault(Operation::MakeTarget, errno)),
+    }
+}
+
 /// The directory that holds the path's last component, made where it is missing, and that component.
-pub(crate) fn open_parent<'p>(
-    root: BorrowedFd<'_>,
-    path: &'p CStr,
-) -> Result<(OwnedFd, &'p CStr), Fault> {
+pub(crate) fn open_parent<'p>(root: &Root, path: &'p CStr) -> Result<(OwnedFd, &'p CStr), Fault> {
+    let (directory, name) = split(path)?;
+    let parent = match open(root, directory.text()?) {
+        Err(Errno::NOENT) => make_directory(root, directory.text()?, 0o755)?,
+        answer => answer.during(Operation::Resolve)?,
+    };
+    Ok((parent, name))
+}
+
+/// The path of the directory, and the last component.
+fn split(path: &CStr) -> Result<(Buffer, &CStr), Fault> {
     let bytes = path.to_bytes_with_nul();
     let split = bytes
         .iter()
@@ -138,13 +217,35 @@ pub(crate) fn open_parent<'p>(
     if matches!(name.to_bytes(), b"" | b"." | b"..") {
         return Err(fault(Operation::Resolve, Errno::INVAL));
     }
-    let mut parent = Buffer::new(path)?;
-    parent.truncate(split);
-    let parent = match open(root, parent.text()?) {
-        Err(Errno::NOENT) => make_directory(root, parent.text()?, 0o755)?,
-        answer => answer.during(Operation::Resolve)?,
-    };
-    Ok((parent, name))
+    let mut directory = Buffer::new(path)?;
+    directory.truncate(split);
+    Ok((directory, name))
+}
+
+/// The same for what is made there with the runtime's rights, devices for one: where a link of the image is on the way,
+/// the directory has to lie on the root's own file system, and not in a volume.
+pub(crate) fn open_own_parent<'p>(
+    root: &Root,
+    path: &'p CStr,
+) -> Result<(OwnedFd, &'p CStr), Fault> {
+    let (directory, name) = split(path)?;
+    match open_strict(root, directory.text()?) {
+        Err(Errno::LOOP | Errno::NOENT) => {}
+        answer => return Ok((answer.during(Operation::Resolve)?, name)),
+    }
+    let parent = open_parent(root, path)?;
+    match open_strict(root, directory.text()?) {
+        Err(Errno::LOOP) if place(parent.0.as_fd())?.mount == place(root.as_fd())?.mount => {
+            Ok(parent)
+        }
+        answer => Ok((answer.during(Operation::CheckTarget)?, name)),
+    }
+}
+
+/// The file of this name in the directory, made where it is missing; a symbolic link is none.
+pub(crate) fn open_or_make_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Fault> {
+    make_entry(directory, name)?;
+    enter(directory, name).during(Operation::CheckTarget)
 }
 
 #[allow(
@@ -158,22 +259,28 @@ enum Walk {
 }
 
 /// Makes the path's missing directories from the top. Each prefix is opened from the root anew, by the kernel's own
-/// resolution: a `..` or a symbolic link in the middle means what it means to the container.
-fn walk(root: BorrowedFd<'_>, path: &mut Buffer, mode: Mode) -> Result<Walk, Fault> {
+/// resolution: a `..` or a symbolic link in the middle means what it means to the container. What is below a directory that
+/// was made is made in that very one, whatever its path leads to by then.
+fn walk(root: &Root, path: &mut Buffer, mode: Mode) -> Result<Walk, Fault> {
     let mut directory = open(root, c"/").during(Operation::Resolve)?;
-    let mut end = 0;
+    let (mut end, mut made) = (0, false);
     while let Some((start, next)) = path.component(end) {
         let byte = path.cut(next);
-        let prefix = path.text()?;
-        let opened = match open(root, prefix) {
+        let name = path.from(start)?;
+        let found = if made && name.to_bytes() != b".." {
+            enter(directory.as_fd(), name)
+        } else {
+            open(root, path.text()?)
+        };
+        let opened = match found {
             Err(Errno::NOENT) => {
-                let name = path.from(start)?;
+                made = true;
                 match mkdirat(directory.as_fd(), name, mode) {
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(errno) => return Err(fault(Operation::MakeTarget, errno)),
                 }
-                match open(root, prefix) {
-                    Err(Errno::NOENT) => {
+                match enter(directory.as_fd(), name) {
+                    Err(Errno::LOOP) => {
                         let link = path.follow(directory.as_fd(), start)?;
                         path.restore(next, byte);
                         return link.and_then_rest(path, next).map(Walk::Dangling);

@@ -9,6 +9,8 @@ mod blkio;
 mod cpu;
 mod cpuset;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod hugetlb;
 mod memory;
 mod misc;

@@ -311,27 +311,13 @@ fn a_counter_below_zero_is_zero() {
 proptest! {
     #[test]
     fn no_content_makes_a_parser_panic(text in ".{0,200}") {
-        parse_all(&text);
+        fuzzing::files(&text);
     }
 
     #[test]
     fn nor_does_content_that_looks_like_the_kernels(
         text in "((8:0|Total|cpu user system|some|x|[0-9]{1,22}|max|-[0-9]{1,3})[ =:,\n-]){0,30}"
     ) {
-        parse_all(&text);
+        fuzzing::files(&text);
     }
-}
-
-fn parse_all(text: &str) {
-    let _ = parse::number(text);
-    let _ = parse::numbers(text);
-    let _ = parse::pairs(text);
-    let _ = parse::device(text);
-    let _ = cpu::by_mode(text);
-    let _ = cpuset::list(text);
-    let _ = cpuset::level(text);
-    let _ = blkio::v1(text);
-    let _ = blkio::v2(text);
-    let _ = rdma::table(text);
-    let _ = psi::parse(text);
 }

@@ -10,6 +10,8 @@ mod annotations;
 mod bus;
 mod create;
 mod devices;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod host;
 mod name;
 mod property;

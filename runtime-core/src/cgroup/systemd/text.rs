@@ -372,7 +372,9 @@ fn number(text: &str, signature: &Signature) -> Result<Value> {
         )
     };
     if *signature == Signature::F64 {
-        return text.parse().map(Value::Double).map_err(|_| wrong());
+        let number: Option<f64> = text.parse().ok();
+        let number = number.filter(|number| number.is_finite());
+        return number.map(Value::Double).ok_or_else(wrong);
     }
     let number = integer(text).ok_or_else(wrong)?;
     let value = match signature {

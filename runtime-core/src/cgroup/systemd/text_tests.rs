@@ -67,6 +67,8 @@ fn what_is_no_value_is_refused_with_a_reason() {
         ("uint32 -1", "not a number of type \"u\""),
         ("0x", "not a number"),
         ("--1", "not a number"),
+        ("1e999", "not a number of type \"d\""),
+        ("double +inf", "not a number of type \"d\""),
         ("'a", "a string without an end"),
         ("[1", "it ends where ']' should be"),
         ("{'a' 1}", "'1' where ':' should be"),

@@ -1,6 +1,6 @@
 //! Values of properties, typed as D-Bus types them.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Serialize, Serializer};
 use zbus::wire::{Array, Dict, ObjectPath, Signature, StructureBuilder, Variant};
@@ -102,8 +102,11 @@ impl fmt::Display for Value {
             Value::Int64(value) => write!(f, "int64 {value}"),
             Value::Uint64(value) => write!(f, "uint64 {value}"),
             Value::Double(value) => write!(f, "{value:?}"),
-            Value::Text(text) => write!(f, "{text:?}"),
-            Value::ObjectPath(path) => write!(f, "objectpath {path:?}"),
+            Value::Text(text) => quoted(f, text),
+            Value::ObjectPath(path) => {
+                f.write_str("objectpath ")?;
+                quoted(f, path)
+            }
             Value::Signature(signature) => write!(f, "signature \"{signature}\""),
             Value::Variant(value) => write!(f, "<{value}>"),
             Value::Array(element, values) if values.is_empty() => write!(f, "@a{element} []"),
@@ -120,6 +123,20 @@ impl fmt::Display for Value {
             Value::Tuple(fields) => list(f, '(', fields, ')'),
         }
     }
+}
+
+/// A string with the escapes that GVariant has, which are not Rust's.
+fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    f.write_char('"')?;
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => write!(f, "\\{c}")?,
+            '\n' => f.write_str("\\n")?,
+            c if c.is_control() => write!(f, "\\u{:04x}", u32::from(c))?,
+            c => f.write_char(c)?,
+        }
+    }
+    f.write_char('"')
 }
 
 fn list(f: &mut fmt::Formatter<'_>, open: char, values: &[Value], close: char) -> fmt::Result {
@@ -151,6 +168,7 @@ mod tests {
     fn values_are_sent_with_their_types_and_shown_as_busctl_does() {
         let values = [
             (Value::Bool(true), "b", "true"),
+            (Value::text("\\ü\n\u{7f}"), "s", "\"\\\\ü\\n\\u007f\""),
             (Value::Uint64(u64::MAX), "t", "uint64 18446744073709551615"),
             (Value::text("a \"b\""), "s", "\"a \\\"b\\\"\""),
             (Value::bytes([1, 255]), "ay", "[byte 0x01, byte 0xff]"),

@@ -54,6 +54,15 @@ fn a_hybrid_host_without_the_controller_in_version_1_filters_in_version_2() {
 }
 
 #[test]
+fn a_rule_for_many_devices_takes_back_no_exception_for_some_of_them() {
+    let none = json!({"allow": false, "access": "rwm"});
+    let disk = json!({"allow": true, "type": "b", "major": 8, "minor": 0, "access": "rw"});
+    let disks = json!({"allow": false, "type": "b", "major": 8, "access": "rw"});
+    let writes = device_writes(json!([none, disk, disks]));
+    assert_eq!(writes, device_writes(json!([none, disk])));
+}
+
+#[test]
 fn a_privileged_container_may_use_all_devices() {
     assert_eq!(
         device_writes(json!([{"allow": true, "access": "rwm"}])),

@@ -94,7 +94,8 @@ pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
 /// kernel says EBADF.
 pub(crate) fn inherited(number: u32) -> BorrowedFd<'static> {
     let number = (number & 0x7fff_ffff) as i32;
-    // SAFETY: the number is not -1. Descriptors of the plan are closed by `close_all_but` alone, after which no step uses them.
+    // SAFETY: the number is not -1. Descriptors of the plan are closed by `close_all_but` and `close_inherited` alone, after
+    // which no step uses them.
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 
@@ -194,6 +195,19 @@ pub(crate) fn set_groups(groups: Numbers<'_>) -> Result<(), Errno> {
     .map(drop)
 }
 
+/// The soft and the hard limit.
+pub(crate) fn limit(resource: u32) -> Result<[u64; 2], Errno> {
+    let mut limit = [0u64; 2];
+    // SAFETY: room for a `struct rlimit64`; process 0 is this one, and no new limit is given.
+    unsafe {
+        syscall(
+            number::PRLIMIT64,
+            [0, resource as usize, 0, limit.as_mut_ptr() as usize, 0],
+        )
+    }?;
+    Ok(limit)
+}
+
 pub(crate) fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     let limit = [soft, hard];
     // SAFETY: `struct rlimit64`; process 0 is this one, and the old limit is not asked for.
@@ -290,6 +304,15 @@ pub(crate) fn mount_setattr(
         )
     }
     .map(drop)
+}
+
+/// Closes inherited descriptors that no later step uses.
+pub(crate) fn close_inherited(first: u32, count: u16) {
+    let (first, count) = (first as usize, usize::from(count));
+    if count > 0 {
+        let last = first.wrapping_add(count).wrapping_sub(1);
+        let _ = call(CLOSE_RANGE, [first, last, 0, 0, 0]);
+    }
 }
 
 /// Closes all descriptors from `first` on, but one.
