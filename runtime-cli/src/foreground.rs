@@ -11,7 +11,7 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use runtime_core::ExitStatus;
 
 use crate::failure::{Failure, Result};
@@ -151,9 +151,12 @@ impl Session<'_> {
     /// container's own process for who waits for it: while that has not ended, no ended child can be it.
     fn reap(&self) {
         let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        let ended = |id| waitid(id, look).ok().and_then(|status| status.pid());
-        while let Some(pid) = ended(Id::All) {
-            if ended(Id::PIDFd(self.process)).is_some() {
+        let ended = || waitid(Id::All, look).ok().and_then(|status| status.pid());
+        while let Some(pid) = ended() {
+            if !matches!(
+                waitid(Id::PIDFd(self.process), look),
+                Ok(WaitStatus::StillAlive)
+            ) {
                 return;
             }
             let status = waitpid(pid, Some(WaitPidFlag::WNOHANG));

@@ -101,12 +101,12 @@ impl Container {
                 let container = Container::new(root, record, None);
                 container.destroy(&directory, container.status()?, true)
             }
-            Ok(None) => salvage::remove(&directory, id),
+            Ok(None) => salvage::remove(&directory, id, false),
             // It may be all right.
             Err(error) if error.is_for_want_of_resources() => Err(error),
             Err(error) => {
                 tracing::warn!("{error}");
-                salvage::remove(&directory, id)
+                salvage::remove(&directory, id, true)
             }
         }
     }
@@ -194,7 +194,7 @@ impl Container {
             // Whether it was started or not.
             Some(true) => Ok(Status::Paused),
             // A `start` that was killed once it had let the program start leaves the socket.
-            _ if state::awaits_start(&self.directory()) && exhaustion::is_init(&process.comm) => {
+            _ if exhaustion::is_init(&process.comm) && state::awaits_start(&self.directory())? => {
                 Ok(Status::Created)
             }
             _ => Ok(Status::Running),

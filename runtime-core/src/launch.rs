@@ -322,9 +322,8 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Message>> {
             &mut control,
             RecvFlags::CMSG_CLOEXEC,
         ) {
-            Err(rustix::io::Errno::INTR) => {}
-            // The init died with words of ours unread.
-            Err(rustix::io::Errno::CONNRESET) => return Ok(None),
+            // The init died with words of ours unread; its own last word is still to come, and then the end.
+            Err(Errno::INTR | Errno::CONNRESET) => {}
             answer => break answer?.bytes,
         }
     };

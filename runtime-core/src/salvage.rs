@@ -16,14 +16,17 @@ use crate::state::{self, Directory};
 /// How long processes that were killed may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Ends all processes in the cgroups that may be the container's, and removes these and the directory.
-pub(crate) fn remove(directory: &Directory, id: &str) -> Result<()> {
+/// Ends all processes in the cgroups that may be the container's, and removes these and the directory. With a record, although
+/// a damaged one, there was a configuration.
+pub(crate) fn remove(directory: &Directory, id: &str, has_record: bool) -> Result<()> {
     match state::read_config(directory.path()) {
         Ok(spec) => cgroups(&spec, id)?.iter().try_for_each(end_cgroup)?,
         Err(error) if error.is_for_want_of_resources() => return Err(error),
         // It was not written yet.
         Err(error)
-            if error.errno() == Some(libc::ENOENT) && !state::awaits_start(directory.path()) => {}
+            if error.errno() == Some(libc::ENOENT)
+                && !has_record
+                && !state::awaits_start(directory.path())? => {}
         Err(error) => tracing::warn!(
             "{error}: what container {id} had beside its state directory is not known, and left behind if there is any"
         ),

@@ -63,7 +63,7 @@ impl Container {
     /// One that was never started may have run into its limits while it waited.
     fn has_stopped(&self) -> Error {
         let error = self.state_error("cannot start a container that has stopped");
-        match state::awaits_start(&self.directory()) {
+        match state::awaits_start(&self.directory()).unwrap_or(false) {
             true => self.explain(&Before::of_new(self.record.cgroup.as_ref()), error),
             false => error,
         }

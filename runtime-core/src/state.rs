@@ -364,8 +364,10 @@ fn socket() -> io::Result<OwnedFd> {
 }
 
 /// Whether the container in this directory waits for `start`.
-pub(crate) fn awaits_start(directory: &Path) -> bool {
-    directory.join(SOCKET).exists()
+pub(crate) fn awaits_start(directory: &Path) -> Result<bool> {
+    let socket = directory.join(SOCKET);
+    let found = socket.try_exists();
+    found.host(|| format!("look for {}", socket.display()))
 }
 
 /// Reads the record of a container.

@@ -1,9 +1,8 @@
 //! Which errors a system call may give, on a machine that fails: the section ERRORS of its page in the manual.
 
 use nix::errno::Errno::{
-    self, E2BIG, EACCES, EAGAIN, EBADF, EBUSY, ECONNREFUSED, EDQUOT, EEXIST, EINTR, EINVAL, EIO,
-    EMFILE, ENFILE, ENOBUFS, ENODEV, ENOLCK, ENOMEM, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM, EROFS,
-    ESRCH,
+    self, E2BIG, EACCES, EAGAIN, EBADF, EBUSY, EDQUOT, EEXIST, EINTR, EINVAL, EIO, EMFILE, ENFILE,
+    ENOBUFS, ENODEV, ENOLCK, ENOMEM, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM, EROFS,
 };
 
 /// None for calls that cannot fail, or only for a fault of the caller's code: what they are given decides, not the machine.
@@ -28,7 +27,8 @@ pub(crate) fn of(call: &str) -> &'static [Errno] {
         | "signalfd4" => &[EMFILE, ENOMEM],
         "memfd_create" | "socket" | "socketpair" | "pidfd_open" => &[EMFILE, ENFILE, ENOMEM, EPERM],
         "bind" | "listen" => &[EACCES, ENOSPC],
-        "connect" => &[ECONNREFUSED, EACCES, EAGAIN],
+        // ECONNREFUSED says that nobody listens.
+        "connect" => &[EACCES, EAGAIN],
         "accept4" => &[EMFILE, EINTR, ENOMEM],
         "sendto" | "sendmsg" => &[ENOBUFS, ENOMEM, EINTR],
         "recvfrom" | "recvmsg" => &[ENOMEM, EINTR],
@@ -51,7 +51,7 @@ pub(crate) fn of(call: &str) -> &'static [Errno] {
         "prlimit64" | "sched_setaffinity" | "sched_setattr" | "ioprio_set" | "set_mempolicy"
         | "setpriority" | "personality" => &[EPERM, EINVAL],
         // What kill(2) says of no signal is an answer.
-        "pidfd_send_signal" => &[EPERM, ESRCH],
+        "pidfd_send_signal" => &[EPERM],
         "pidfd_getfd" => &[EPERM, EMFILE],
         "mmap" | "mremap" | "brk" | "mprotect" | "munmap" | "madvise" => &[ENOMEM],
         "close_range" | "getrandom" => &[ENOSYS],
@@ -62,9 +62,9 @@ pub(crate) fn of(call: &str) -> &'static [Errno] {
         "rt_sigtimedwait" => &[EINTR, EAGAIN],
         "arch_prctl" | "set_tid_address" | "set_robust_list" | "rseq" | "sigaltstack"
         | "rt_sigaction" | "rt_sigprocmask" | "rt_sigreturn" | "exit" | "exit_group" | "futex"
-        | "kill" | "getpid" | "getppid" | "gettid" | "getuid" | "geteuid" | "getgid" | "getegid"
-        | "getresuid" | "getresgid" | "umask" | "sched_yield" | "uname" | "restart_syscall"
-        | "clock_gettime" => &[],
+        | "kill" | "getpid" | "getppid" | "gettid" | "getuid" | "geteuid" | "getgid"
+        | "getegid" | "getresuid" | "getresgid" | "umask" | "sched_yield" | "uname"
+        | "restart_syscall" | "clock_gettime" => &[],
         // What is closed lies in memory: tmpfs, procfs, a cgroup, a socket.
         "close" => &[],
         // A call that is not in the list yet.

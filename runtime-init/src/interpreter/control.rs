@@ -122,7 +122,9 @@ impl AsFd for Control {
 
 /// Waits for a `start`; one that goes away before it has said so does not count. A container that is asked to end before
 /// it was started ends.
-pub(crate) fn await_start(listener: BorrowedFd<'_>) -> Result<Control, Fault> {
+///
+/// What fails once there is a connection, whoever made it is told.
+pub(crate) fn await_start(listener: BorrowedFd<'_>) -> Result<(Control, Outcome), Fault> {
     let mut requests = sys::EndRequests::new();
     loop {
         if let Some(requests) = &requests {
@@ -136,8 +138,10 @@ pub(crate) fn await_start(listener: BorrowedFd<'_>) -> Result<Control, Fault> {
             Err(Errno::MFILE) if requests.take().is_some() => continue,
             answer => answer.during(Operation::Control)?,
         };
-        if receive_go(connection.as_fd()) == Ok(true) {
-            return Ok(Control::Accepted(connection));
+        let word = receive_go(connection.as_fd());
+        if !matches!(word, Ok(false) | Err(Errno::CONNRESET)) {
+            let outcome = word.map(drop).during(Operation::Control);
+            return Ok((Control::Accepted(connection), outcome));
         }
     }
 }

@@ -300,8 +300,9 @@ impl Interpreter {
         (self.root, self.proc) = (None, None);
         self.masks = mounts::Masks::default();
         sys::close_all_but(self.start.plan(), self.slot(listener));
-        self.control = control::await_start(self.slot(listener))?;
-        Ok(())
+        let (control, outcome) = control::await_start(self.slot(listener))?;
+        self.control = control;
+        outcome
     }
 
     /// The filter may refuse what the init still has to do, so that is as little as can be: what else is due is done now.
