@@ -32,7 +32,7 @@ pub(crate) fn of(call: &str) -> &'static [Errno] {
         "accept4" => &[EMFILE, EINTR, ENOMEM],
         "sendto" | "sendmsg" => &[ENOBUFS, ENOMEM, EINTR],
         "recvfrom" | "recvmsg" => &[ENOMEM, EINTR],
-        "poll" | "ppoll" | "epoll_wait" | "epoll_pwait" | "wait4" | "waitid" => &[EINTR, ENOMEM],
+        "poll" | "ppoll" | "epoll_wait" | "epoll_pwait" | "wait4" | "waitid" => &[EINTR],
         "epoll_ctl" | "inotify_add_watch" => &[ENOSPC, ENOMEM],
         "flock" => &[EINTR, ENOLCK],
         "clone3" | "clone" | "fork" | "vfork" => &[EAGAIN, ENOMEM, EPERM, ENOSPC],
