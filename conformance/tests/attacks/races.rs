@@ -195,8 +195,8 @@ fn a_mount_whose_target_is_swapped_meanwhile_has_its_options_all_the_same() {
         |finished, _| {
             let mounts = finished.stdout.lines();
             let Some(mount) = mounts
-                .filter(|line| line.contains(" - overlay payload "))
-                .last()
+                .rev()
+                .find(|line| line.contains(" - overlay payload "))
             else {
                 return Seen::Refused;
             };
