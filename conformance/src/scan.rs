@@ -136,7 +136,8 @@ impl Scanner {
             for pid in next..next + WINDOW {
                 if kill(Pid::from_raw(pid), Signal::SIGSTOP) != Err(Errno::ESRCH) {
                     self.examine(pid);
-                    let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
+                    // All of them: what was stopped by the number of a thread may have that thread no more.
+                    let _ = kill(Pid::from_raw(-1), Signal::SIGCONT);
                     next = pid + 1;
                     break;
                 }
@@ -146,7 +147,7 @@ impl Scanner {
     }
 
     fn examine(&mut self, pid: i32) {
-        if !has_stopped(pid) {
+        if is_thread(pid) || !has_stopped(pid) {
             return;
         }
         self.scan.appeared += 1;
@@ -347,12 +348,19 @@ fn numberless(link: &str) -> &str {
 }
 
 /// The last process of this namespace that was made (proc_loadavg(5)).
-fn last_pid() -> i32 {
+pub(crate) fn last_pid() -> i32 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace()
         .last()
         .and_then(|last| last.parse().ok())
         .unwrap_or(0)
+}
+
+/// Whether the number is that of a further thread, which was stopped with its process.
+fn is_thread(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let group = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
+    group.and_then(|group| group.trim().parse().ok()) != Some(pid)
 }
 
 /// Waits until the process has stopped; false when it is gone instead.

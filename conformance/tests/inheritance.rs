@@ -13,7 +13,6 @@ use conformance::process::{run, spawn};
 use conformance::runtime::runtime;
 use conformance::sys::{block_and_ignore, inherit};
 use conformance::{Config, Container, Report};
-use serde_json::json;
 
 /// Descriptors on directories of the host, as a careless engine may leave open.
 fn dirty(numbers: std::ops::Range<i32>) -> Vec<(OwnedFd, i32)> {
@@ -24,34 +23,6 @@ fn dirty(numbers: std::ops::Range<i32>) -> Vec<(OwnedFd, i32)> {
 
 fn numbers(report: &Report) -> Vec<i32> {
     report.descriptors.keys().copied().collect()
-}
-
-#[test]
-fn the_program_has_no_descriptor_but_its_standard_streams() {
-    let container = Container::new(|_| {});
-    assert_eq!(numbers(&container.report()), [0, 1, 2]);
-    let mut command = container.run_command(&[]);
-    inherit(&mut command, dirty(3..40));
-    let report = Report::parse(&run(&mut command).ok());
-    assert_eq!(numbers(&report), [0, 1, 2]);
-}
-
-#[test]
-fn a_container_that_was_created_and_started_has_none_either() {
-    let container = Container::with_path(|config, path| {
-        config
-            .bind(path, "/case", &["bind"])
-            .shell("/probe > /case/report");
-    });
-    let mut command = container.create_command(&[]);
-    inherit(&mut command, dirty(3..40));
-    let _ = run(&mut command).ok();
-    let mut command = container.subcommand(["start", &container.id]);
-    inherit(&mut command, dirty(3..40));
-    let _ = run(&mut command).ok();
-    container.wait_for("stopped");
-    let report: Report = serde_json::from_str(&container.read("report")).unwrap();
-    assert_eq!(numbers(&report), [0, 1, 2]);
 }
 
 #[test]
@@ -209,53 +180,6 @@ fn a_descriptor_that_is_not_open_is_named_and_none_of_the_runtimes_takes_its_pla
     let _ = container.run_detached();
     let exec = container.exec_command(&["--preserve-fds", "3"], &["true"]);
     refused(exec, "unable to stat preserved-fd 2 (of 3)");
-}
-
-#[test]
-fn a_working_directory_that_is_a_descriptor_of_the_host_is_refused() {
-    // CVE-2024-21626
-    for number in [3, 5, 6, 7, 8, 9, 10, 15, 20, 39] {
-        for path in [
-            format!("/proc/self/fd/{number}"),
-            format!("/proc/1/fd/{number}/../.."),
-        ] {
-            let container = Container::new(|config: &mut Config| {
-                config
-                    .set("/process/cwd", json!(path))
-                    .shell("ls -a ../../../../..")
-                    .remove("/linux/maskedPaths");
-            });
-            let mut command = container.run_command(&[]);
-            inherit(&mut command, dirty(3..40));
-            let finished = run(&mut command);
-            if finished.code() == 0 {
-                assert!(finished.stdout.contains("probe"), "{path}: {finished:?}");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_link_of_the_image_to_a_descriptor_is_refused_as_working_directory() {
-    for number in 3..12 {
-        let container = Container::new(|config: &mut Config| {
-            config
-                .set("/process/cwd", json!("/link"))
-                .shell("ls -a ../../../../..");
-        });
-        std::os::unix::fs::symlink(
-            format!("/proc/self/fd/{number}"),
-            container.rootfs().join("link"),
-        )
-        .unwrap();
-        let mut command = container.run_command(&[]);
-        inherit(&mut command, dirty(3..40));
-        let finished = run(&mut command);
-        assert!(
-            finished.code() != 0 || finished.stdout.contains("probe"),
-            "{number}: {finished:?}"
-        );
-    }
 }
 
 /// The signals that a shell in the container finds blocked, and those it finds ignored.

@@ -142,7 +142,12 @@ impl Container {
     ///
     /// [`ErrorKind::Host`] when the copy in the state directory cannot be read.
     pub fn spec(&self) -> Result<Spec> {
-        state::read_config(&self.directory())
+        state::read_config(&self.directory()).map_err(|error| match self.record.init {
+            Some(_) => self.or_its_end(error),
+            // It may be half written.
+            None => self
+                .state_error("cannot read the configuration of a container that is being created"),
+        })
     }
 
     /// The host's pid of its first process, unless that has ended.

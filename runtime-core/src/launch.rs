@@ -350,6 +350,11 @@ fn start_error(plan: &Plan, in_cgroup: bool, cause: io::Error) -> Error {
     {
         return Error::io(ErrorKind::Setup, CANNOT_ENTER, cause);
     }
+    if cause.raw_os_error() == Some(libc::E2BIG) {
+        let origin = plan.steps().last().map(|(origin, _)| origin.to_string());
+        let attempt = "hand over the program's arguments and environment";
+        return Error::io(ErrorKind::Setup, attempt, cause).at(origin.unwrap_or_default());
+    }
     let mut attempt = match plan.clone_flags {
         0 => "start the init".to_owned(),
         flags => format!(

@@ -4,6 +4,8 @@
 //! `probe swap ONE OTHER` exchanges two names until it is killed, for [races](conformance::swap).
 //! `probe notify TEXT` tells a service manager TEXT, and `probe barrier` waits until it has read what it was told.
 //! `probe scan CANARY STOP PROGRAM NEEDLE…` attacks what appears beside it, until there is a file STOP: [`conformance::scan`].
+//! `probe signal SIGNAL STOP` sends one to what appears beside it: [`conformance::signaller`].
+//! `probe overwrite STOP` overwrites the program of what appears beside it: [`conformance::overwrite`].
 //! `probe devices CGROUP`, on the host, joins that cgroup and prints what it may do with [devices](device_probe).
 //! Needs nothing but /proc; it is linked statically.
 
@@ -16,7 +18,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use conformance::report::{Node, Report};
-use conformance::{device_probe, mountinfo, scan, service_manager, swap, sys};
+use conformance::{
+    device_probe, mountinfo, overwrite, scan, service_manager, signaller, swap, sys,
+};
 use nix::errno::Errno;
 use nix::sys::stat::{major, minor};
 
@@ -54,6 +58,20 @@ fn main() -> Result<(), Box<dyn Error>> {
             let verdicts = device_probe::try_all(Path::new(cgroup))?;
             println!("{}", serde_json::to_string(&verdicts)?);
             Ok(())
+        }
+        Some("overwrite") => {
+            let stop = arguments.get(2).ok_or("usage: probe overwrite STOP")?;
+            println!(
+                "{}",
+                serde_json::to_string(&overwrite::run(Path::new(stop))?)?
+            );
+            Ok(())
+        }
+        Some("signal") => {
+            let usage = "usage: probe signal SIGNAL STOP";
+            let signal = format!("SIG{}", arguments.get(2).ok_or(usage)?);
+            let stop = arguments.get(3).ok_or(usage)?;
+            Ok(signaller::run(signal.parse()?, Path::new(stop))?)
         }
         Some("scan") => {
             let scanner = scan::Scanner::of(arguments.get(2..).unwrap_or_default());

@@ -12,8 +12,12 @@
 )]
 
 mod console;
+mod descriptors;
 mod executable;
+mod fields;
 mod hostile;
+mod hostile_init;
+mod identity;
 mod masks;
 mod neighbours;
 mod proc_and_sys;

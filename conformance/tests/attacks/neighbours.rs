@@ -204,3 +204,45 @@ fn assert_hidden(scan: &Scan) {
     );
     assert_eq!(host(scan), [""; 0]);
 }
+
+/// A container that shares the PID namespace of the watched one, as those of a pod do.
+fn neighbour(watched: &Watched, change: impl FnOnce(&mut Config)) -> Container {
+    let pid = watched.container.pid();
+    Container::new(|config| {
+        config
+            .namespace("pid", Some(&format!("/proc/{pid}/ns/pid")))
+            .args(&["true"]);
+        change(config);
+    })
+}
+
+#[test]
+fn who_shares_the_pid_namespace_and_is_no_tracer_sees_nothing_of_a_container_in_the_making() {
+    let watched = Watched::new(&PLAIN, |_| {});
+    for turn in 0..24 {
+        let container = neighbour(&watched, |_| {});
+        if turn % 2 == 0 {
+            let _ = called(&mut container.run_command(&[])).ok();
+        } else {
+            let _ = called(&mut container.create_command(&[])).ok();
+            let _ = called(&mut container.subcommand(["start", &container.id])).ok();
+        }
+    }
+    assert_hidden(&watched.finish());
+}
+
+#[test]
+fn who_shares_user_and_pid_namespace_sees_nothing_of_a_container_in_the_making() {
+    // Where the root of the user namespace is that of the host, no change of user makes the init undumpable.
+    let watched = Watched::new(&TRACER, |config| {
+        config.user_namespace(&[(0, 0, 65536)]);
+    });
+    let user = format!("/proc/{}/ns/user", watched.container.pid());
+    for _ in 0..24 {
+        let container = neighbour(&watched, |config| {
+            config.namespace("user", Some(&user));
+        });
+        let _ = called(&mut container.run_command(&[])).ok();
+    }
+    assert_hidden(&watched.finish());
+}

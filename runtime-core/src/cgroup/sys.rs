@@ -166,3 +166,21 @@ pub(super) fn kill(pid: i32, signal: i32) -> rustix::io::Result<()> {
     // SAFETY: takes numbers alone.
     check(unsafe { libc::kill(pid, signal) }.into()).map(|_| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_gets_a_whole_bpf_attr_of_zeros() {
+        // The last that BPF_PROG_QUERY writes is query.revision, at 56; Linux 6.17 writes it whatever the size.
+        const REVISION_END: usize = 64;
+        assert!(size_of::<Attributes>() >= REVISION_END);
+        assert_eq!(Attributes::new().0, [0; 40]);
+        let pointer = std::ptr::without_provenance::<u8>(5);
+        let set = Attributes::new().set(4, 7).set_pointer(16, pointer);
+        let words = set.0.iter().enumerate();
+        let words: Vec<_> = words.filter(|(_, word)| **word != 0).collect();
+        assert_eq!(words, [(1, &7), (4, &5)]);
+    }
+}
