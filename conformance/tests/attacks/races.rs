@@ -161,3 +161,53 @@ fn a_directory_that_is_swapped_for_a_link_to_dev_makes_no_devices_in_a_volume() 
     assert!(swapper.stop() > 1000, "the swapper did not run");
     seen.assert_both_seen();
 }
+
+#[test]
+fn a_mount_whose_target_is_swapped_meanwhile_has_its_options_all_the_same() {
+    // An overlay of many layers, which mount(2) has to make: what is done to it afterwards must not be done to another.
+    let place = Container::empty();
+    let volume = volume(&place, Path::new("/other"));
+    let layers: Vec<_> = (0..8)
+        .map(|n| place.path().join(format!("layer-with-a-long-name-{n}")))
+        .collect();
+    layers
+        .iter()
+        .for_each(|layer| fs::create_dir(layer).unwrap());
+    let layers: Vec<_> = layers
+        .iter()
+        .map(|layer| layer.display().to_string())
+        .collect();
+    let lower = format!("lowerdir={}", layers.join(":"));
+    assert!(lower.len() > 256);
+    let victims = victims(2, &volume);
+    let swapper = Swapper::start(volume.join("t"), volume.join("l"));
+    let seen = race(
+        &victims,
+        50,
+        |config, _| {
+            config.mount("/other", "tmpfs", "tmpfs", &[]).mount(
+                "/volume/t",
+                "overlay",
+                "payload",
+                &["ro", "nosuid", "nodev", "noexec", &lower],
+            );
+        },
+        |finished, _| {
+            let mounts = finished.stdout.lines();
+            let Some(mount) = mounts
+                .rev()
+                .find(|line| line.contains(" - overlay payload "))
+            else {
+                return Seen::Refused;
+            };
+            assert!(mount.contains(" ro,nosuid,nodev,noexec,"), "{finished:#?}");
+            if mount.contains(" /volume/") {
+                Seen::Directory
+            } else {
+                Seen::Link
+            }
+        },
+    );
+    assert!(swapper.stop() > 1000, "the swapper did not run");
+    seen.assert_both_seen();
+}
