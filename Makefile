@@ -4,8 +4,12 @@
 # make engines-all  runs containers with every engine, by bareboat and by runc, and prints a table of both
 # make load      makes hundreds of containers at once, and looks for what is left of them
 # make faults    fails every system call of the runtime and its init, and kills both at each, one at a time: 15 minutes
+# make adversity  has disks fill up, descriptors run out, state damaged and callers killed, far more often than the tests do
 # make vm        runs the black-box tests in a virtual machine with cgroup version 2, systemd and AppArmor, and engines there
 # make vm-quick  those of them that depend most on the machine
+# make fuzz      has each fuzz target try some thousands of inputs
+# make deny      checks the licences, bans and sources of all dependencies; make advisories, whether vulnerabilities are known
+# make miri      runs the tests of the plan's codec under Miri, on a nightly toolchain
 # make install   puts it, its man pages and shell completions below $(DESTDIR)$(PREFIX); make uninstall takes them away
 # make bench     start-up times, against the other runtimes that are installed
 
@@ -22,9 +26,10 @@ DATE := $(shell date --utc $(if $(SOURCE_DATE_EPOCH),--date @$(SOURCE_DATE_EPOCH
 TOOLS := gcc libc6-dev
 TEST_PACKAGES := $(TOOLS) busybox-static fish groff-base iproute2 libseccomp-dev man-db mandoc pkg-config procps python3 runc \
 	uidmap zsh
+CARGO_DENY := 0.20.2
 
-.PHONY: build manual demo test check unit engines engines-all load faults runtime-tools vm vm-quick install uninstall install-check bench \
-	clean
+.PHONY: build manual demo test check unit fuzz deny advisories miri engines engines-all load faults adversity runtime-tools vm \
+	vm-quick install uninstall install-check bench clean
 
 build:
 	.ci/install $(TOOLS)
@@ -47,6 +52,24 @@ unit: build
 	.ci/install $(TEST_PACKAGES)
 	$(CARGO) test $(CARGO_FLAGS) --workspace
 
+# Building the targets takes minutes, so `test` does without; unit tests run their bodies over the seeds and mutants of them.
+fuzz:
+	.ci/install $(TOOLS) g++
+	fuzz/run
+
+# Building cargo-deny takes minutes, so `test` does without; runtime-cli/tests/dependencies.rs checks a part of it.
+deny:
+	$(CARGO) install --quiet --locked --root $(TARGET)/tools --version $(CARGO_DENY) cargo-deny
+	$(TARGET)/tools/bin/cargo-deny --locked check bans licenses sources
+	$(TARGET)/tools/bin/cargo-deny --locked --manifest-path fuzz/Cargo.toml check bans licenses sources
+
+# Needs github.com, where the database of advisories is.
+advisories: deny
+	$(TARGET)/tools/bin/cargo-deny --locked check advisories
+
+miri:
+	$(CARGO) +nightly miri test -p runtime-init --test codec
+
 engines: build
 	.ci/install $(TEST_PACKAGES)
 	conformance/engines/run --runtime $(RUNTIME)
@@ -66,6 +89,11 @@ load: build
 faults: build
 	.ci/install $(TEST_PACKAGES)
 	$(CARGO) test $(CARGO_FLAGS) -p conformance --test faults -- --ignored --nocapture --test-threads 1
+
+# Each moment and each length that `unit` takes samples of.
+adversity: build
+	.ci/install $(TEST_PACKAGES)
+	$(CARGO) test $(CARGO_FLAGS) -p conformance --test adversity --test concurrency -- --include-ignored --nocapture --test-threads 2
 
 # OCI's own validation suite, with Debian's runc beside it.
 runtime-tools: build

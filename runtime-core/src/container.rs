@@ -102,6 +102,8 @@ impl Container {
                 container.destroy(&directory, container.status()?, true)
             }
             Ok(None) => salvage::remove(&directory, id),
+            // It may be all right.
+            Err(error) if error.is_for_want_of_resources() => Err(error),
             Err(error) => {
                 tracing::warn!("{error}");
                 salvage::remove(&directory, id)
@@ -140,7 +142,12 @@ impl Container {
     ///
     /// [`ErrorKind::Host`] when the copy in the state directory cannot be read.
     pub fn spec(&self) -> Result<Spec> {
-        state::read_config(&self.directory())
+        state::read_config(&self.directory()).map_err(|error| match self.record.init {
+            Some(_) => self.or_its_end(error),
+            // It may be half written.
+            None => self
+                .state_error("cannot read the configuration of a container that is being created"),
+        })
     }
 
     /// The host's pid of its first process, unless that has ended.

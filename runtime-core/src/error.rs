@@ -105,6 +105,12 @@ impl Error {
         self
     }
 
+    /// Whether the caller has too little for the attempt, which says nothing of what was attempted.
+    pub(crate) fn is_for_want_of_resources(&self) -> bool {
+        let errnos = [libc::EMFILE, libc::ENFILE, libc::ENOMEM];
+        self.0.errno.is_some_and(|errno| errnos.contains(&errno))
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

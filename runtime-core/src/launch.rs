@@ -374,6 +374,9 @@ fn start_remedy(clone_flags: u32, errno: Option<i32>) -> Option<&'static str> {
         libc::EPERM if clone_flags & namespaces::NEWUSER != 0 => Some(
             "may the caller make user namespaces? see, on some distributions, the sysctl kernel.unprivileged_userns_clone",
         ),
+        libc::EMFILE => {
+            Some("the container needs more descriptors than the caller's RLIMIT_NOFILE")
+        }
         libc::ENOSPC => Some(
             "this user has as many namespaces of a kind as the sysctls user.max_*_namespaces let one have, or they are \
              nested too deep",

@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn remove(directory: &Directory, id: &str) -> Result<()> {
     match state::read_config(directory.path()) {
         Ok(spec) => cgroups(&spec, id)?.iter().try_for_each(end_cgroup)?,
+        Err(error) if error.is_for_want_of_resources() => return Err(error),
         // It was not written yet.
         Err(error)
             if error.errno() == Some(libc::ENOENT) && !state::awaits_start(directory.path()) => {}

@@ -267,8 +267,11 @@ impl Directory {
     pub(crate) fn read_config_json(&self) -> Result<Value> {
         let path = self.path.join(CONFIG);
         let text = fs::read(&path).host(|| format!("read {}", path.display()))?;
-        let json = serde_json::from_slice(&text).map_err(io::Error::other);
-        json.host(|| format!("read {}", path.display()))
+        let json = serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))?;
+        match json {
+            Value::Object(_) => Ok(json),
+            _ => Err(damaged(&path, &"it is no object")),
+        }
     }
 
     /// Writes a configuration beside the one that there is.

@@ -42,6 +42,9 @@ impl Container {
 
     /// Its cgroup, while it has processes.
     pub(crate) fn cgroup_in_use(&self) -> Result<&crate::cgroup::Cgroup> {
+        if self.record().init.is_none() {
+            return Err(self.state_error("cannot ask a container that is being created"));
+        }
         let cgroup = self.record().cgroup.as_ref();
         let cgroup = cgroup.ok_or_else(|| self.state_error("it has no cgroup to ask"))?;
         if self.pid().is_none() && self.pids()?.is_empty() {

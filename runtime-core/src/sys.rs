@@ -229,7 +229,12 @@ unsafe extern "C" fn run_child(child: *mut libc::c_void) -> ! {
     } else {
         Ok(())
     };
-    let errno = match prepared.and_then(|()| arrange_descriptors(child)) {
+    // A number past RLIMIT_NOFILE is EBADF for dup2(2) and EINVAL for fcntl(2).
+    let too_many = |errno| match errno {
+        libc::EBADF | libc::EINVAL => libc::EMFILE,
+        other => other,
+    };
+    let errno = match prepared.and_then(|()| arrange_descriptors(child).map_err(too_many)) {
         Err(errno) => errno,
         Ok(init) => {
             let (path, flags) = (c"".as_ptr(), libc::AT_EMPTY_PATH);

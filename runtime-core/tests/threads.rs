@@ -1,6 +1,8 @@
 //! The library from many threads at once, and what it leaves of its caller: containers for real. Needs root.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "threads/callers.rs"]
+mod callers;
 #[path = "threads/load.rs"]
 mod load;
 #[path = "threads/place.rs"]

@@ -1,15 +1,19 @@
 //! What attacks by paths have in common: something of the test's own that stands for the host, links that lead there, and
 //! what was seen of a race.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use conformance::process::{Finished, run};
 use conformance::runtime::runtime;
 use conformance::{Config, Container};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 /// A directory that no container may write to, delete from or make anything in.
 #[derive(Debug)]
@@ -74,6 +78,53 @@ fn inodes(path: &Path) -> Vec<String> {
         lines.extend(below.iter().flat_map(|path| inodes(path)));
     }
     lines
+}
+
+/// A fifo that nobody may open: there are devices that act when they are opened.
+#[derive(Debug)]
+pub(crate) struct Tripwire {
+    path: PathBuf,
+    opened: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Tripwire {
+    /// Makes it, and waits at its other end.
+    pub(crate) fn new(path: PathBuf, is_for_readers: bool) -> Self {
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        let opened = Arc::<AtomicBool>::default();
+        let (end, seen) = (path.clone(), Arc::clone(&opened));
+        let thread = thread::spawn(move || {
+            let mut options = File::options();
+            let file = options
+                .read(!is_for_readers)
+                .write(is_for_readers)
+                .open(end);
+            seen.store(true, Ordering::SeqCst);
+            drop(file);
+        });
+        thread::sleep(Duration::from_millis(50));
+        Self {
+            path,
+            opened,
+            thread: Some(thread),
+        }
+    }
+
+    pub(crate) fn was_opened(&self) -> bool {
+        thread::sleep(Duration::from_millis(50));
+        self.opened.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Tripwire {
+    fn drop(&mut self) {
+        // Whoever opens both ends has no need to wait, and lets the other go.
+        drop(File::options().read(true).write(true).open(&self.path));
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
 }
 
 /// Links that lead to a path of the host if they are followed there: from its root, upwards, by another link, and through

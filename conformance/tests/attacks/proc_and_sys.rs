@@ -146,7 +146,7 @@ fn a_proc_that_is_swapped_for_a_link_meanwhile_is_confined_or_refused() {
     let root = container.rootfs();
     symlink(&canary.path, root.join("swapped")).unwrap();
     let mut race = Race::default();
-    for _ in 0..60 {
+    for _ in 0..40 {
         let swapper = Swapper::start(root.join("proc"), root.join("swapped"));
         let finished = run(&mut container.run_command(&["--detach"]));
         let swaps = swapper.stop();
@@ -168,7 +168,7 @@ fn a_proc_that_is_swapped_for_a_link_meanwhile_is_confined_or_refused() {
 
 #[test]
 fn a_sysctl_is_written_to_the_kernel_whatever_lies_over_proc() {
-    // CVE-2025-52881: a procfs with a file over one of its own, bound by its caller to the container's /proc.
+    // CVE-2025-52881: a procfs with a directory over one of its own, bound by its caller to the container's /proc.
     let container = Container::with_path(|config, path| {
         let mounts = config.0["mounts"].as_array_mut().unwrap();
         mounts.remove(0);
@@ -178,13 +178,15 @@ fn a_sysctl_is_written_to_the_kernel_whatever_lies_over_proc() {
             .set("/linux/sysctl", json!({"kernel.shm_rmid_forced": "1"}))
             .args(&["cat", "/tmp/sys/kernel/shm_rmid_forced"]);
     });
-    let fake = container.file("fake", "0\n");
+    let directory = container.path().join("fake");
+    fs::create_dir_all(directory.join("kernel")).unwrap();
+    let fake = container.file("fake/kernel/shm_rmid_forced", "0\n");
     let proc = container.path().join("proc");
     fs::create_dir(&proc).unwrap();
     let prepare = format!(
-        "mount -t proc proc {proc} && mount --bind {fake} {proc}/sys/kernel/shm_rmid_forced && exec \"$@\"",
+        "mount -t proc proc {proc} && mount --bind {fake} {proc}/sys && exec \"$@\"",
         proc = proc.display(),
-        fake = fake.display()
+        fake = directory.display()
     );
     let runtime_command = container.run_command(&[]);
     let mut command = Command::new("unshare");

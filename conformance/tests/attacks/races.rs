@@ -121,7 +121,7 @@ fn swapped_for(target: &Path, starts: usize) -> Race {
 
 #[test]
 fn a_directory_that_is_swapped_for_a_link_to_the_root_is_mounted_on_or_refused() {
-    let seen = swapped_for(Path::new("/"), 50);
+    let seen = swapped_for(Path::new("/"), 30);
     if runtime().is_bareboat() {
         assert_eq!(seen.link, 0, "a mount lies over the root: {seen:?}");
     }
@@ -131,7 +131,7 @@ fn a_directory_that_is_swapped_for_a_link_to_the_root_is_mounted_on_or_refused()
 fn a_directory_that_is_swapped_for_a_link_into_proc_is_mounted_on_or_refused() {
     // CVE-2025-52881: what is written there then, labels and sysctls, is written elsewhere.
     for target in ["/proc/self/attr", "/proc/1/root", "/proc/sys/kernel"] {
-        let seen = swapped_for(Path::new(target), 25);
+        let seen = swapped_for(Path::new(target), 20);
         assert_eq!(seen.link, 0, "a mount lies over {target}: {seen:?}");
     }
 }
@@ -145,7 +145,7 @@ fn a_directory_that_is_swapped_for_a_link_to_dev_makes_no_devices_in_a_volume() 
     let swapper = Swapper::start(volume.join("t"), volume.join("l"));
     let seen = race(
         &victims,
-        50,
+        30,
         |config, _| {
             config.bind(&payload.path, "/volume/t", &["rbind"]);
         },

@@ -5,6 +5,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "in helpers of tests, too, a panic is a failure"
 )]
 

@@ -89,7 +89,8 @@ fn killed_after(delay: Duration) -> &'static str {
         other => panic!("{other} after {delay:?}"),
     };
     until("the program runs", || {
-        container.path().join("ran").exists().then_some(())
+        let ran = fs::read_to_string(container.path().join("ran"));
+        ran.is_ok_and(|ran| !ran.is_empty()).then_some(())
     });
     assert_eq!(container.status(), "running");
     let _ = container.kill("KILL").ok();

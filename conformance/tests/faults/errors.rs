@@ -50,7 +50,8 @@ pub(crate) fn of(call: &str) -> &'static [Errno] {
         "bpf" => &[EPERM, ENOMEM, ENOSPC],
         "prlimit64" | "sched_setaffinity" | "sched_setattr" | "ioprio_set" | "set_mempolicy"
         | "setpriority" | "personality" => &[EPERM, EINVAL],
-        "kill" | "tgkill" | "pidfd_send_signal" => &[EPERM, ESRCH],
+        // What kill(2) says of no signal is an answer.
+        "pidfd_send_signal" => &[EPERM, ESRCH],
         "pidfd_getfd" => &[EPERM, EMFILE],
         "mmap" | "mremap" | "brk" | "mprotect" | "munmap" | "madvise" => &[ENOMEM],
         "close_range" | "getrandom" => &[ENOSYS],
@@ -61,7 +62,7 @@ pub(crate) fn of(call: &str) -> &'static [Errno] {
         "rt_sigtimedwait" => &[EINTR, EAGAIN],
         "arch_prctl" | "set_tid_address" | "set_robust_list" | "rseq" | "sigaltstack"
         | "rt_sigaction" | "rt_sigprocmask" | "rt_sigreturn" | "exit" | "exit_group" | "futex"
-        | "getpid" | "getppid" | "gettid" | "getuid" | "geteuid" | "getgid" | "getegid"
+        | "kill" | "getpid" | "getppid" | "gettid" | "getuid" | "geteuid" | "getgid" | "getegid"
         | "getresuid" | "getresgid" | "umask" | "sched_yield" | "uname" | "restart_syscall"
         | "clock_gettime" => &[],
         // What is closed lies in memory: tmpfs, procfs, a cgroup, a socket.

@@ -14,10 +14,10 @@ use crate::place::Place;
 use crate::process_state::ProcessState;
 use crate::{SIGKILL, exec_process, life, null, read_all};
 
-const THREADS: usize = 16;
+pub(crate) const THREADS: usize = 16;
 
 /// Has 16 threads do it for each number, as soon as one of them is free, and gives what they made, in order.
-fn share_out<T: Send>(count: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
+pub(crate) fn share_out<T: Send>(count: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut made = Vec::new();
@@ -41,7 +41,7 @@ fn share_out<T: Send>(count: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> 
 }
 
 /// Asserts that all is as before: of the process, and of the place.
-fn leaves_the_process_as_it_was(place: &Place, act: impl FnOnce()) {
+pub(crate) fn leaves_the_process_as_it_was(place: &Place, act: impl FnOnce()) {
     life(place, "warm-up", 1);
     let _ = inherited();
     let before = ProcessState::now();

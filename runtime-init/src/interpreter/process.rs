@@ -3,7 +3,9 @@
 use core::ffi::CStr;
 
 use runtime_init::{Fault, Numbers, Operation, TextList};
-use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, accessat, statat};
+use rustix::fs::{
+    Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, accessat, openat2, statat,
+};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_keep_capabilities};
 
@@ -90,9 +92,13 @@ pub(crate) fn set_capabilities(
     Ok(())
 }
 
-/// Changes directory, and refuses one outside of the root: such a one has no path that begins with `/` (getcwd(2)).
+/// Changes directory, and refuses one outside of the root: such a one has no path that begins with `/` (getcwd(2)). No
+/// descriptor of the init's is a way there to begin with.
 pub(crate) fn change_directory(path: &CStr) -> Outcome {
-    rustix::process::chdir(path).during(Operation::ChangeDirectory)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
+        .during(Operation::ChangeDirectory)?;
+    rustix::process::fchdir(directory).during(Operation::ChangeDirectory)?;
     match sys::working_directory_is_inside().during(Operation::CheckDirectory)? {
         true => Ok(()),
         false => Err(fault(Operation::CheckDirectory, Errno::NOENT)),
