@@ -342,3 +342,21 @@ fn exec_of_a_process_that_asks_for_what_is_not_there_is_refused() {
     let mut command = container.subcommand(["exec", "--process"]);
     let _ = run(command.arg(file).arg(&container.id)).refused(&["/process/scheduler"]);
 }
+
+#[test]
+fn a_limit_on_processes_counts_the_program_and_not_the_init_that_it_was() {
+    let container = running(|_| {});
+    let process = |limit: u32| {
+        let limit = json!({"type": "RLIMIT_NPROC", "soft": limit, "hard": limit});
+        // Nobody else's, so that there are no others to be counted.
+        let user = json!({"uid": 54_321, "gid": 54_321});
+        let process =
+            json!({"args": ["/probe"], "cwd": "/", "user": user, "env": [], "rlimits": [limit]});
+        let file = container.file("process.json", &process.to_string());
+        let mut command = container.subcommand(["exec", "--process"]);
+        run(command.arg(file).arg(&container.id))
+    };
+    let report = Report::parse(&process(1).ok());
+    let limit = report.limits["Max processes"].clone();
+    assert_eq!(limit, ("1".to_owned(), "1".to_owned()));
+}
