@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use oci_spec::runtime::Spec;
 use runtime_init::Rendezvous;
 
-use crate::cgroup::{Cgroup, CgroupPlan};
+use crate::cgroup::{Cgroup, CgroupError, CgroupPlan};
 use crate::create::ContainerBuilder;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::exhaustion::{self, Before};
@@ -19,6 +19,7 @@ use crate::net_devices::Moves;
 use crate::pidfd_socket::{FIRST_PROCESS, PidfdSocket};
 use crate::plan::Plan;
 use crate::process_id::ProcessId;
+use crate::start::killed;
 use crate::state::{Directory, Record};
 use crate::status::{Status, state, state_json};
 use crate::{confine, id_mappings, notify_socket, process_hook, seccomp, sources, stations};
@@ -34,6 +35,8 @@ pub(crate) struct Creation<'a> {
     intel_rdt: Option<intel_rdt::Making>,
     root_mount: Option<MountId>,
     init: Option<Init>,
+    /// Others know the container by now, and may kill it.
+    is_known: bool,
     net_devices: Option<Moves>,
     /// The terminal's master, unless it went to a console socket.
     console: Option<OwnedFd>,
@@ -57,6 +60,7 @@ impl<'a> Creation<'a> {
             intel_rdt: None,
             root_mount: None,
             init: None,
+            is_known: false,
             net_devices: None,
             console: None,
             pidfd_socket: None,
@@ -71,6 +75,7 @@ impl<'a> Creation<'a> {
                 // Before the cgroup goes, which knows.
                 let spec = self.builder.bundle.spec();
                 let error = self.before.explain(self.cgroup.as_ref(), spec, error);
+                let error = if self.is_known { killed(error) } else { error };
                 Err(self.undo(error))
             }
         }
@@ -118,6 +123,7 @@ impl<'a> Creation<'a> {
             }
             self.init()?.go()?;
         }
+        self.is_known = true;
         stations::init_is_ready(self.init()?.pid());
         if self.builder.options.start_at_once {
             self.start_program(&record)?;
@@ -317,11 +323,10 @@ impl<'a> Creation<'a> {
         if let Some(moves) = self.net_devices.take() {
             moves.undo();
         }
-        if let Some(cgroup) = &self.cgroup {
-            let _ = cgroup.kill_all(libc::SIGKILL);
-            if let Err(cause) = cgroup.discard() {
-                tracing::warn!("the cgroup of {} is left behind: {cause}", self.builder.id);
-            }
+        if let Some(cgroup) = &self.cgroup
+            && let Err(cause) = discard(cgroup)
+        {
+            tracing::warn!("the cgroup of {} is left behind: {cause}", self.builder.id);
         }
         if let Some(making) = &self.intel_rdt {
             making.undo();
@@ -354,6 +359,19 @@ impl<'a> Creation<'a> {
             }
         }
     }
+}
+
+/// Ends who is in the cgroup and removes it; again for those whom others let in meanwhile, as `exec` does once the container
+/// is known.
+fn discard(cgroup: &Cgroup) -> std::result::Result<(), CgroupError> {
+    for _ in 0..2 {
+        let _ = cgroup.kill_all(libc::SIGKILL);
+        if cgroup.discard().is_ok() {
+            return Ok(());
+        }
+    }
+    let _ = cgroup.kill_all(libc::SIGKILL);
+    cgroup.discard()
 }
 
 /// The namespaces that the container has for itself or shares with another, as those who join it later need them.

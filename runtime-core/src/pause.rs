@@ -52,6 +52,12 @@ impl Container {
         };
         cgroup
             .freeze()
-            .map_err(|cause| Error::io(ErrorKind::Host, "freeze its processes", cause))
+            .map_err(|cause| Error::io(ErrorKind::Host, "freeze its processes", cause))?;
+        if self.has_ended() {
+            // Nobody resumes a container that has stopped, and who was about to join it would wait for that.
+            self.thaw()?;
+            return Err(self.not_running());
+        }
+        Ok(())
     }
 }

@@ -232,8 +232,8 @@ impl Container {
     }
 }
 
-/// The init of a container that was created has one reason to end without a word: somebody ended it.
-fn killed(error: Error) -> Error {
+/// The init of a container that others know has one reason to end without a word: somebody ended it.
+pub(crate) fn killed(error: Error) -> Error {
     if error.to_string() != ENDED_SILENTLY {
         return error;
     }

@@ -8,15 +8,14 @@
 //!
 //! A command that changes the container holds a lock (flock(2)) on the directory meanwhile.
 
+mod reading;
+
 use std::collections::HashMap;
-use std::fmt;
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Spec;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
@@ -34,21 +33,16 @@ use crate::notify_socket;
 use crate::process_id::ProcessId;
 use crate::seccomp::Listener;
 
+pub(crate) use reading::{read, read_now};
+
+use reading::{await_record, damaged};
+
 const RECORD: &str = "state.json";
 const CONFIG: &str = "config.json";
 const SOCKET: &str = "start.sock";
 /// What is to take the place of the first two.
 const NEW_RECORD: &str = "state.json.new";
 const NEW_CONFIG: &str = "config.json.new";
-
-/// No record is that large: its annotations and variables come from a command line and a configuration.
-const LARGEST_RECORD: u64 = 64 << 20;
-
-/// How long a `create` may take from the directory to the record in it, on a machine with more to do than it can.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long from the directory to its lock.
-const MOMENT: Duration = Duration::from_millis(500);
 
 /// What the runtime knows of a container.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -368,86 +362,6 @@ pub(crate) fn awaits_start(directory: &Path) -> Result<bool> {
     let socket = directory.join(SOCKET);
     let found = socket.try_exists();
     found.host(|| format!("look for {}", socket.display()))
-}
-
-/// Reads the record of a container.
-pub(crate) fn read(root: &Path, id: &str) -> Result<Record> {
-    match read_now(root, id)? {
-        Some(record) => Ok(record),
-        None => await_record(root, id),
-    }
-}
-
-/// The same, and nothing where the directory is there without a record.
-pub(crate) fn read_now(root: &Path, id: &str) -> Result<Option<Record>> {
-    check_id(id)?;
-    let path = root.join(id).join(RECORD);
-    let text = match read_record(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return match root.join(id).is_dir() {
-                true => Ok(None),
-                false => Err(not_found(id)),
-            };
-        }
-        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-            return Err(damaged(&path, &error));
-        }
-        answer => answer.host(|| format!("read {}", path.display()))?,
-    };
-    let record: Record = serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))?;
-    match record.init {
-        _ if record.id != id => Err(damaged(&path, &"it is of another container")),
-        Some(init) if init.pid <= 0 => Err(damaged(&path, &"its pid is none")),
-        _ => Ok(Some(record)),
-    }
-}
-
-/// The record of a container whose directory is there without one for a moment: `create` is about to write it, or `delete`
-/// has just removed it. Both hold the lock, but for the moment in which `create` has only made the directory.
-fn await_record(root: &Path, id: &str) -> Result<Record> {
-    let directory = root.join(id);
-    let (begin, mut free_since) = (Instant::now(), None);
-    loop {
-        let handle = Directory::handle(&directory, id)?;
-        if flock(&handle, FlockOperation::NonBlockingLockShared).is_ok() {
-            let _ = free_since.get_or_insert_with(Instant::now);
-        } else {
-            free_since = None;
-        }
-        drop(handle);
-        if let Some(record) = read_now(root, id)? {
-            return Ok(record);
-        }
-        let is_lost = free_since.is_some_and(|since| since.elapsed() > MOMENT);
-        if is_lost || begin.elapsed() > PATIENCE {
-            let problem = format!(
-                "container {id}: {} is not there: its create was ended before it was done, or the file was lost; delete --force \
-                 removes what is left",
-                directory.join(RECORD).display()
-            );
-            return Err(Error::new(ErrorKind::Host, problem));
-        }
-        sleep(Duration::from_millis(1));
-    }
-}
-
-fn read_record(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let mut text = Vec::new();
-    let length = file.take(LARGEST_RECORD).read_to_end(&mut text)?;
-    if length as u64 == LARGEST_RECORD {
-        let problem = format!("it is larger than {} MiB", LARGEST_RECORD >> 20);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
-    }
-    Ok(text)
-}
-
-fn damaged(path: &Path, problem: &dyn fmt::Display) -> Error {
-    let problem = format!(
-        "{} is damaged ({problem}); delete --force removes the container",
-        path.display()
-    );
-    Error::new(ErrorKind::Host, problem)
 }
 
 /// The configuration that a container was created with.

@@ -31,7 +31,9 @@ const KNOWN: [&str; 13] = [
 ];
 
 /// The same where containers of the ID come and go.
-const KNOWN_OF_CREATION: [&str; 3] = [
+const KNOWN_OF_CREATION: [&str; 4] = [
+    // A process that was to join the container before may be in it still.
+    "the container's cgroup is not empty",
     "container with given ID already exists",
     "a container that is being created",
     "cannot exec in a container that is being created",

@@ -1,0 +1,103 @@
+//! Reads what is recorded of a container, damaged, lost or not written yet as it may be.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::{Directory, RECORD, Record, check_id, not_found};
+use crate::error::{Attempt, Error, ErrorKind, Result};
+
+/// No record is that large: its annotations and variables come from a command line and a configuration.
+const LARGEST_RECORD: u64 = 64 << 20;
+
+/// How long a `create` may take from the directory to the record in it, on a machine with more to do than it can.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long from the directory to its lock.
+const MOMENT: Duration = Duration::from_millis(500);
+
+/// Reads the record of a container.
+pub(crate) fn read(root: &Path, id: &str) -> Result<Record> {
+    match read_now(root, id)? {
+        Some(record) => Ok(record),
+        None => await_record(root, id),
+    }
+}
+
+/// The same, and nothing where the directory is there without a record.
+pub(crate) fn read_now(root: &Path, id: &str) -> Result<Option<Record>> {
+    check_id(id)?;
+    let path = root.join(id).join(RECORD);
+    let text = match read_record(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return match root.join(id).is_dir() {
+                true => Ok(None),
+                false => Err(not_found(id)),
+            };
+        }
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            return Err(damaged(&path, &error));
+        }
+        answer => answer.host(|| format!("read {}", path.display()))?,
+    };
+    let record: Record = serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))?;
+    match record.init {
+        _ if record.id != id => Err(damaged(&path, &"it is of another container")),
+        Some(init) if init.pid <= 0 => Err(damaged(&path, &"its pid is none")),
+        _ => Ok(Some(record)),
+    }
+}
+
+/// The record of a container whose directory is there without one for a moment: `create` is about to write it, or `delete`
+/// has just removed it. Both hold the lock, but for the moment in which `create` has only made the directory.
+pub(super) fn await_record(root: &Path, id: &str) -> Result<Record> {
+    let directory = root.join(id);
+    let (begin, mut free_since) = (Instant::now(), None);
+    loop {
+        let handle = Directory::handle(&directory, id)?;
+        if flock(&handle, FlockOperation::NonBlockingLockShared).is_ok() {
+            let _ = free_since.get_or_insert_with(Instant::now);
+        } else {
+            free_since = None;
+        }
+        drop(handle);
+        if let Some(record) = read_now(root, id)? {
+            return Ok(record);
+        }
+        let is_lost = free_since.is_some_and(|since| since.elapsed() > MOMENT);
+        if is_lost || begin.elapsed() > PATIENCE {
+            let problem = format!(
+                "container {id}: {} is not there: its create was ended before it was done, or the file was lost; delete --force \
+                 removes what is left",
+                directory.join(RECORD).display()
+            );
+            return Err(Error::new(ErrorKind::Host, problem));
+        }
+        sleep(Duration::from_millis(1));
+    }
+}
+
+fn read_record(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let mut text = Vec::new();
+    let length = file.take(LARGEST_RECORD).read_to_end(&mut text)?;
+    if length as u64 == LARGEST_RECORD {
+        let problem = format!("it is larger than {} MiB", LARGEST_RECORD >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+    }
+    Ok(text)
+}
+
+/// A file of the state directory that is not what was written there.
+pub(super) fn damaged(path: &Path, problem: &dyn fmt::Display) -> Error {
+    let problem = format!(
+        "{} is damaged ({problem}); delete --force removes the container",
+        path.display()
+    );
+    Error::new(ErrorKind::Host, problem)
+}
