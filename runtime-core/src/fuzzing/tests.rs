@@ -5,7 +5,11 @@ use std::path::PathBuf;
 
 use super::TARGETS;
 
-const MUTANTS: usize = 100;
+/// How many of each seed. `MUTANTS=100000 cargo test --release fuzzing` looks for longer.
+fn mutants() -> usize {
+    let number = std::env::var("MUTANTS").ok();
+    number.and_then(|number| number.parse().ok()).unwrap_or(100)
+}
 
 fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
@@ -36,7 +40,7 @@ fn it_holds_for_what_is_like_the_seeds() {
     for (name, target) in TARGETS {
         for (path, bytes) in seeds(name) {
             let mut random = Random(7);
-            for number in 0..MUTANTS {
+            for number in 0..mutants() {
                 println!("{}, mutant {number}", path.display());
                 target(&random.mutant(&bytes));
             }
