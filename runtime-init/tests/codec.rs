@@ -1,5 +1,7 @@
 //! The encoding of plans, as far as it can be tried without a kernel: `make miri` runs this under Miri, too.
 
+#![allow(clippy::unwrap_used)]
+
 use runtime_init::{
     BindInside, Bytes, Header, Malformed, MountAttributes, NewMount, Node, Numbers, Rendezvous,
     Report, Slot, Step, Text, TextList, decode,
