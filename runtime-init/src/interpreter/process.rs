@@ -93,12 +93,15 @@ pub(crate) fn set_capabilities(
 }
 
 /// Changes directory, and refuses one outside of the root: such a one has no path that begins with `/` (getcwd(2)). No
-/// descriptor of the init's is a way there to begin with.
+/// descriptor of the init's is a way there to begin with; where RLIMIT_NOFILE leaves one to look with.
 pub(crate) fn change_directory(path: &CStr) -> Outcome {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
-        .during(Operation::ChangeDirectory)?;
-    rustix::process::fchdir(directory).during(Operation::ChangeDirectory)?;
+    let found = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS);
+    let changed = match found {
+        Err(Errno::MFILE) => rustix::process::chdir(path),
+        directory => directory.and_then(rustix::process::fchdir),
+    };
+    changed.during(Operation::ChangeDirectory)?;
     match sys::working_directory_is_inside().during(Operation::CheckDirectory)? {
         true => Ok(()),
         false => Err(fault(Operation::CheckDirectory, Errno::NOENT)),
