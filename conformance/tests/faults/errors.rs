@@ -11,7 +11,9 @@ pub(crate) fn of(call: &str) -> &'static [Errno] {
         "openat" | "open" | "openat2" => &[EMFILE, EPERM, ENOMEM, EIO],
         "read" | "pread64" | "readv" | "getdents64" => &[EIO, EINTR, ENOMEM],
         "write" | "pwrite64" | "writev" => &[ENOSPC, EIO, EINTR, EBUSY, EPERM],
-        "lseek" | "fcntl" => &[EINVAL],
+        "lseek" => &[EINVAL],
+        // F_DUPFD.
+        "fcntl" => &[EMFILE],
         // Of a descriptor, where the standard library and the runtime make them.
         "statx" | "fstat" => &[EIO, ENOMEM],
         "newfstatat" | "stat" | "lstat" | "fstatfs" | "statfs" | "access" | "faccessat2"

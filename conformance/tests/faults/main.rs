@@ -46,7 +46,7 @@ macro_rules! faults {
 }
 
 /// A prime, so that no pattern in the calls is in step with it.
-const SAMPLE: usize = 31;
+const SAMPLE: usize = 61;
 
 faults! {
     create_survives_a_sample_of_faults, create_survives_every_fault: Scenario::CREATE;
