@@ -9,6 +9,9 @@ use crate::cgroup::path::POINTER;
 
 const SLICE: &str = ".slice";
 
+/// The slice that all units are in.
+const ROOT: &str = "-.slice";
+
 /// The prefix of a container that has no `cgroupsPath`.
 const PREFIX: &str = "bareboat";
 
@@ -65,6 +68,10 @@ impl Names {
             (slice, _) => slice,
         };
         let parent = expand(slice)?;
+        if *name == ROOT {
+            let problem = format!("{ROOT} is the root, whose processes are not the container's");
+            return Err(refuse(problem));
+        }
         let (unit, kind, path) = if name.ends_with(SLICE) {
             // Where a slice is, its own name says.
             ((*name).to_owned(), Kind::Slice, expand(name)?)
@@ -223,6 +230,7 @@ mod tests {
             ("a.slice:b:c d", "it has ' ' in it"),
             ("a.slice:b@:c", "it has '@' in it"),
             ("::a--b.slice", "invalid slice name"),
+            ("a.slice::-.slice", "-.slice is the root"),
             (&long, "longer than the 255 bytes"),
         ] {
             let error = names(Some(path), Manager::System).unwrap_err();
