@@ -83,17 +83,21 @@ fn signal(text: &str) {
     }
 }
 
-/// A number, or two with a colon between them, each in decimal.
+/// A number, or two with a colon between them, each in decimal and without a sign.
 fn user(text: &str) {
     let (uid, gid) = text.split_once(':').unwrap_or((text, "0"));
-    let id = |text| decimal(text).and_then(|number| u32::try_from(number).ok());
+    let unsigned = |text: &str| decimal(text).filter(|_| !text.starts_with(['+', '-']));
+    let id = |text| unsigned(text).and_then(|number| u32::try_from(number).ok());
     let is_user = id(uid).is_some() && id(gid).is_some();
     assert_eq!(parse_user(text).is_ok(), is_user, "{text:?}");
 }
 
-/// What Go's strconv.Atoi reads: digits, and a sign in front. Nothing is negative here.
+/// What Go's strconv.Atoi reads: digits, and a sign in front. Nothing is negative here but a zero.
 fn decimal(text: &str) -> Option<u64> {
     let digits = text.strip_prefix('+').unwrap_or(text);
+    let zeros = text.strip_prefix('-').unwrap_or_default();
+    let is_zero = !zeros.is_empty() && zeros.bytes().all(|byte| byte == b'0');
+    let digits = if is_zero { zeros } else { digits };
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let digits = digits.trim_start_matches('0');
     is_number.then(|| match digits {

@@ -70,7 +70,7 @@ fn assert_says_the_same(profile: &LinuxSeccomp, arch: NativeArch, filter: &Filte
         arch: OTHER_ARCH,
         arguments: [0; 6],
     };
-    assert_eq!(run(&filter.program, &call), action::KILL_THREAD);
+    assert_eq!(run(&filter.program, &call), Some(action::KILL_THREAD));
 }
 
 /// What a profile says to one ABI, read off the JSON.
@@ -149,8 +149,8 @@ impl<'a> Model<'a> {
             let said = self.said(&call);
             let got = run(&filter.program, &call);
             assert!(
-                said.contains(&got),
-                "{got:#x} and not of {said:x?} for {call:x?}"
+                got.is_some_and(|got| said.contains(&got)),
+                "{got:x?} and not of {said:x?} for {call:x?}"
             );
         }
     }

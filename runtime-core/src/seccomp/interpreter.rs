@@ -1,13 +1,12 @@
 //! The part of the kernel's classic BPF that a filter uses, as an interpreter.
-#![allow(
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "what would not pass the kernel's check is a panic here"
-)]
 
 use seccompiler::sock_filter;
 
-/// What a filter sees of a call: struct seccomp_data, without the instruction pointer.
+use super::assembler::{
+    AND, JUMP, JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_OR_EQUAL, LOAD_WORD, RETURN,
+};
+
+/// `struct seccomp_data`, without the address of the call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
     pub(super) number: u32,
@@ -16,38 +15,42 @@ pub(super) struct Call {
 }
 
 impl Call {
-    fn word(&self, offset: u32) -> u32 {
+    /// The word at an offset; both architectures are little-endian.
+    fn word(&self, offset: u32) -> Option<u32> {
         match offset {
-            0 => self.number,
-            4 => self.arch,
-            16..=60 if offset.is_multiple_of(4) => {
-                let argument = self.arguments[(offset as usize - 16) / 8];
-                let is_low = offset.is_multiple_of(8);
-                (if is_low { argument } else { argument >> 32 }) as u32
+            0 => Some(self.number),
+            4 => Some(self.arch),
+            8..16 => Some(0),
+            _ => {
+                let argument = self.arguments.get((offset as usize).checked_sub(16)? / 8)?;
+                Some(if offset.is_multiple_of(8) {
+                    *argument as u32
+                } else {
+                    (argument >> 32) as u32
+                })
             }
-            _ => panic!("load from offset {offset}"),
         }
     }
 }
 
-/// What the filter returns for the call.
-pub(super) fn run(program: &[sock_filter], call: &Call) -> u32 {
-    let mut accumulator = 0;
-    let mut at = 0;
+/// What the filter returns for the call; none for a program that the kernel would not take, or with instructions that the
+/// assembler does not write.
+pub(super) fn run(program: &[sock_filter], call: &Call) -> Option<u32> {
+    let (mut accumulator, mut at) = (0u32, 0usize);
     loop {
-        let sock_filter { code, jt, jf, k } = program[at];
-        let branch = |holds| usize::from(if holds { jt } else { jf });
+        let instruction = program.get(at)?;
         at += 1;
-        match code {
-            0x20 => accumulator = call.word(k),
-            0x54 => accumulator &= k,
-            0x05 => at += k as usize,
-            0x15 => at += branch(accumulator == k),
-            0x25 => at += branch(accumulator > k),
-            0x35 => at += branch(accumulator >= k),
-            0x45 => at += branch(accumulator & k != 0),
-            0x06 => return k,
-            _ => panic!("instruction {code:#x}"),
+        let (yes, no) = (usize::from(instruction.jt), usize::from(instruction.jf));
+        let branch = |holds: bool| if holds { yes } else { no };
+        match instruction.code {
+            LOAD_WORD => accumulator = call.word(instruction.k)?,
+            AND => accumulator &= instruction.k,
+            JUMP => at += instruction.k as usize,
+            JUMP_EQUAL => at += branch(accumulator == instruction.k),
+            JUMP_GREATER => at += branch(accumulator > instruction.k),
+            JUMP_GREATER_OR_EQUAL => at += branch(accumulator >= instruction.k),
+            RETURN => return Some(instruction.k),
+            _ => return None,
         }
     }
 }

@@ -1,11 +1,7 @@
 //! What a compiled filter says to the few calls between the loading of the filter and the user's program.
 
-use seccompiler::sock_filter;
-
 use super::action::{RET_ALLOW, RET_LOG};
-use super::assembler::{
-    AND, JUMP, JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_OR_EQUAL, LOAD_WORD, RETURN,
-};
+use super::interpreter::{Call, run};
 use super::{Filter, NativeArch};
 
 /// The action, without its data.
@@ -37,59 +33,12 @@ impl Filter {
                 arch: NativeArch::current().audit_arch(),
                 arguments: [first, 0x540e, 0, 0, 0, 0],
             };
-            judge(&self.program, &call)
+            run(&self.program, &call).map(|verdict| verdict & ACTION)
         };
         !self.notify
             && CALLS
                 .into_iter()
                 .all(|call| matches!(judge(call), Some(RET_ALLOW | RET_LOG)))
-    }
-}
-
-/// `struct seccomp_data`, without the address of the call.
-struct Call {
-    number: u32,
-    arch: u32,
-    arguments: [u64; 6],
-}
-
-impl Call {
-    /// The word at an offset; both architectures are little-endian.
-    fn word(&self, offset: u32) -> Option<u32> {
-        match offset {
-            0 => Some(self.number),
-            4 => Some(self.arch),
-            8..16 => Some(0),
-            _ => {
-                let argument = self.arguments.get((offset as usize).checked_sub(16)? / 8)?;
-                Some(if offset.is_multiple_of(8) {
-                    *argument as u32
-                } else {
-                    (argument >> 32) as u32
-                })
-            }
-        }
-    }
-}
-
-/// The program's verdict, without its data; none for a program with instructions that the assembler does not write.
-fn judge(program: &[sock_filter], call: &Call) -> Option<u32> {
-    let (mut accumulator, mut at) = (0u32, 0usize);
-    loop {
-        let instruction = program.get(at)?;
-        at += 1;
-        let (yes, no) = (usize::from(instruction.jt), usize::from(instruction.jf));
-        let branch = |holds: bool| if holds { yes } else { no };
-        match instruction.code {
-            LOAD_WORD => accumulator = call.word(instruction.k)?,
-            AND => accumulator &= instruction.k,
-            JUMP => at += instruction.k as usize,
-            JUMP_EQUAL => at += branch(accumulator == instruction.k),
-            JUMP_GREATER => at += branch(accumulator > instruction.k),
-            JUMP_GREATER_OR_EQUAL => at += branch(accumulator >= instruction.k),
-            RETURN => return Some(instruction.k & ACTION),
-            _ => return None,
-        }
     }
 }
 

@@ -24,7 +24,6 @@ mod conditions;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-#[cfg(any(test, fuzzing))]
 mod interpreter;
 mod judge;
 mod listener;
