@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use nix::sys::signal::Signal;
 
 use crate::cli::{self, Command, Request};
-use crate::commands::exec::parse_user;
+use crate::commands::user::parse_user;
 use crate::{descriptors, duration, log, signals, size, spelling};
 
 /// A target: what it does with an input.

@@ -2,8 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use oci_spec::runtime::{Process, Spec};
 use rustix::io::Errno;
@@ -14,20 +13,10 @@ use crate::cgroup::Cgroup;
 use crate::create::ContainerBuilder;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::exec::{ExecBuilder, ExitStatus};
-use crate::hooks::{self, Kind};
 use crate::namespaces::NEWPID;
-use crate::state::{self, Directory, Record};
-use crate::status::{State, Status, state, state_json};
-use crate::{cgroup_error, exhaustion, namespaces, salvage};
-
-/// How long `delete` waits for processes that it killed. Each gives up its mount namespace on its way out, which waits for
-/// a grace period of the kernel (synchronize_rcu_expedited): where hundreds end at once on a busy machine, that was seen to
-/// take more than ten seconds.
-const KILL_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// When it kills again; each time after twice as long. To be killed, processes are frozen in version 1, and cannot end
-/// meanwhile: on a machine with more to do than it can, they need their time between two rounds.
-const KILL_INTERVAL: Duration = Duration::from_millis(250);
+use crate::state::{self, Record};
+use crate::status::{State, Status, state};
+use crate::{exhaustion, namespaces};
 
 /// A container, by what is recorded of it. It is only a handle: dropping it does nothing to the container.
 ///
@@ -84,33 +73,6 @@ impl Container {
         Ok(state::ids(root)?.into_iter().filter_map(load).collect())
     }
 
-    /// Deletes a container by force, also one whose state cannot be read, such as one whose `create` was killed before it
-    /// had written any. One whose `create` is not done is waited for.
-    ///
-    /// Of a state that was damaged or lost, the copy of the configuration tells where the container's cgroup is: what is in
-    /// it is killed, and it is removed. Hooks do not run then, as what they are told is lost.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`] when there is no such directory, and as for [`Container::delete`].
-    pub fn remove_leftovers(state_root: impl AsRef<Path>, id: &str) -> Result<()> {
-        let root = crate::builder::absolute(state_root.as_ref())?;
-        let directory = Directory::open(&root, id)?;
-        match state::read_now(&root, id) {
-            Ok(Some(record)) => {
-                let container = Container::new(root, record, None);
-                container.destroy(&directory, container.status()?, true)
-            }
-            Ok(None) => salvage::remove(&directory, id, false),
-            // It may be all right.
-            Err(error) if error.is_for_want_of_resources() => Err(error),
-            Err(error) => {
-                tracing::warn!("{error}");
-                salvage::remove(&directory, id, true)
-            }
-        }
-    }
-
     /// Its ID.
     pub fn id(&self) -> &str {
         &self.record.id
@@ -156,7 +118,7 @@ impl Container {
     }
 
     /// The same, for what would go wrong if a process that cannot be looked at were taken for one that has ended.
-    fn living(&self) -> Result<Option<i32>> {
+    pub(crate) fn living(&self) -> Result<Option<i32>> {
         let Some(init) = self.record.init else {
             return Ok(None);
         };
@@ -257,7 +219,7 @@ impl Container {
 
     /// Whether the kernel ends all its processes with the first: that is the first of a PID namespace, which was made for
     /// it and not joined (pid_namespaces(7)).
-    fn has_own_pid_namespace(&self) -> bool {
+    pub(crate) fn has_own_pid_namespace(&self) -> bool {
         let is_own = |spec: Spec| namespaces::makes_pid_namespace(&spec);
         self.record.namespaces & NEWPID != 0 && self.spec().is_ok_and(is_own)
     }
@@ -362,137 +324,9 @@ impl Container {
         ExitStatus::of_child(init.pid)
     }
 
-    /// Removes the container and all that it holds: cgroup, state directory, ID. With `force` its processes are killed
-    /// first; without, it has to be stopped or not yet started.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidState`] when it runs and `force` is not given, [`ErrorKind::Host`] when a process or its cgroup
-    /// does not go away.
-    pub fn delete(&self, force: bool) -> Result<()> {
-        let directory = match force {
-            true => Directory::open(&self.root, self.id())?,
-            false => Directory::open_created(&self.root, self.id(), "delete")?,
-        };
-        let container = Container::load(&self.root, self.id())?;
-        let status = container.status()?;
-        if !force && !matches!(status, Status::Stopped | Status::Created) {
-            let problem = format!(
-                "cannot delete container {} that is not stopped: {status}",
-                self.id()
-            );
-            return Err(Error::new(ErrorKind::InvalidState, problem));
-        }
-        container.destroy(&directory, status, force)
-    }
-
-    /// Takes back what `create` made, whose directory this is, and runs the poststop hooks.
-    pub(crate) fn destroy(&self, directory: &Directory, status: Status, force: bool) -> Result<()> {
-        self.end_all(status, force)
-            .map_err(|error| error.context(format_args!("delete {}", self.id())))?;
-        if let Some(cgroup) = &self.record.cgroup {
-            cgroup.remove().map_err(cgroup_error)?;
-        }
-        if let Some(cgroup) = &self.record.intended_cgroup
-            && let Err(cause) = cgroup.remove()
-        {
-            tracing::warn!("{cause}");
-        }
-        if let Some(group) = &self.record.intel_rdt {
-            group.remove()?;
-        }
-        if let Some(mount) = self.record.root_mount {
-            let rootfs = self.rootfs();
-            mount
-                .unmount(rootfs)
-                .host(|| format!("unmount {}", rootfs.display()))?;
-        }
-        // The copy of the configuration goes with the directory.
-        let spec = self.spec_with_later_hooks();
-        directory.remove()?;
-        match spec {
-            Ok(Some(spec)) => self.run_poststop_hooks(&spec),
-            Ok(None) => Ok(()),
-            Err(error) => {
-                tracing::warn!("the poststop hooks of {} do not run: {error}", self.id());
-                Ok(())
-            }
-        }
-    }
-
     /// The configuration, when it has hooks that are yet to run.
     pub(crate) fn spec_with_later_hooks(&self) -> Result<Option<Spec>> {
         self.record.later_hooks.then(|| self.spec()).transpose()
-    }
-
-    /// Kills what is left in the container, and waits until it is gone.
-    ///
-    /// The first process takes the others of its own PID namespace with it. Who is in the cgroup besides these is none of the
-    /// container's, and dies by force alone; without, the cgroup cannot be removed, and the error says who holds it.
-    fn end_all(&self, status: Status, force: bool) -> Result<()> {
-        let all = force || !self.has_own_pid_namespace();
-        if status == Status::Stopped && (!all || !force && self.is_empty()) {
-            return Ok(());
-        }
-        let _ = self.signal_init(libc::SIGKILL);
-        let deadline = Instant::now() + KILL_TIMEOUT;
-        let mut interval = KILL_INTERVAL;
-        loop {
-            if let Some(cgroup) = &self.record.cgroup {
-                if all {
-                    let _ = cgroup.kill_all(libc::SIGKILL);
-                }
-                let _ = cgroup.thaw();
-            }
-            // Where the kernel does not kill a cgroup as a whole, one more may have been started.
-            let again = deadline.min(Instant::now() + interval);
-            interval *= 2;
-            if self.has_ended_by(again, all) {
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                break;
-            }
-        }
-        match self.living()? {
-            Some(pid) => Err(Error::new(
-                ErrorKind::Host,
-                format!(
-                    "process {pid} is still there {} s after it was killed",
-                    KILL_TIMEOUT.as_secs()
-                ),
-            )),
-            // The cgroup's removal says who is left.
-            None => Ok(()),
-        }
-    }
-
-    /// Waits for the end of its first process, or of all in its cgroup.
-    fn has_ended_by(&self, deadline: Instant, all: bool) -> bool {
-        let mut wait = Duration::from_millis(1);
-        while !matches!(self.living(), Ok(None)) || all && !self.is_empty() {
-            if Instant::now() >= deadline {
-                return false;
-            }
-            thread::sleep(wait);
-            wait = (wait * 2).min(Duration::from_millis(20));
-        }
-        true
-    }
-
-    fn is_empty(&self) -> bool {
-        self.pids().is_ok_and(|pids| pids.is_empty())
-    }
-
-    /// A poststop hook that fails is worth a warning (runtime.md, "Lifecycle").
-    fn run_poststop_hooks(&self, spec: &Spec) -> Result<()> {
-        let state = state_json(&self.record, Status::Stopped, None)?;
-        for hook in hooks::of(spec, Kind::Poststop) {
-            if let Err(error) = hook.run(&state, &self.record.bundle) {
-                tracing::warn!("{error}");
-            }
-        }
-        Ok(())
     }
 
     pub(crate) fn record(&self) -> &Record {

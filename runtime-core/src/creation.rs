@@ -12,7 +12,7 @@ use crate::exhaustion::{self, Before};
 use crate::facts::HostFacts;
 use crate::hooks::{self, Kind};
 use crate::intel_rdt::{self, IntelRdt};
-use crate::launch::{ENDED_SILENTLY, Handover, Init, Progress};
+use crate::launch::{Handover, Init, Progress};
 use crate::mounts::id_map::UserNamespaces;
 use crate::mounts::on_host::MountId;
 use crate::net_devices::Moves;
@@ -118,17 +118,17 @@ impl<'a> Creation<'a> {
                     break;
                 }
                 Progress::Listens(_) | Progress::Done => {
-                    return Err(Error::new(ErrorKind::Setup, ENDED_SILENTLY));
+                    return Err(Error::ended_silently());
                 }
             }
-            self.init()?.go()?;
+            self.init()?.go(&self.plan)?;
         }
         self.is_known = true;
         stations::init_is_ready(self.init()?.pid());
         if self.builder.options.start_at_once {
             self.start_program(&record)?;
         } else {
-            self.init()?.go()?;
+            self.init()?.go(&self.plan)?;
         }
         Ok(record)
     }
@@ -136,7 +136,7 @@ impl<'a> Creation<'a> {
     /// Follows the init to the user's program.
     fn start_program(&mut self, record: &Record) -> Result<()> {
         let mut agent = seccomp::connect(self.plan.seccomp_listener.as_ref())?;
-        self.init()?.go()?;
+        self.init()?.go(&self.plan)?;
         while let Progress::Listens(listener) = self.progress()? {
             let pid = self.init()?.pid();
             let state = state(record, Status::Created, Some(pid));

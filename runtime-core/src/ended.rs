@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use crate::container::Container;
 use crate::error::{Error, ErrorKind};
-use crate::launch::ENDED_SILENTLY;
 use crate::state;
 
 /// How long after a process that joined it the container's first may be killed, when both are killed together.
@@ -17,7 +16,7 @@ impl Container {
         if !matches!(error.kind(), ErrorKind::Host | ErrorKind::Setup) {
             return error;
         }
-        let is_silent = error.to_string() == ENDED_SILENTLY;
+        let is_silent = error.is_silent_end();
         let deadline = Instant::now() + if is_silent { PATIENCE } else { Duration::ZERO };
         while !self.has_ended() {
             if Instant::now() >= deadline {

@@ -56,6 +56,8 @@ struct Inner {
     message: String,
     errno: Option<i32>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// Of an init that said nothing: what is known besides may explain it.
+    is_silent_end: bool,
 }
 
 impl Error {
@@ -66,6 +68,7 @@ impl Error {
             message: message.into(),
             errno: None,
             source: None,
+            is_silent_end: false,
         }))
     }
 
@@ -85,6 +88,18 @@ impl Error {
         error.0.errno = cause.raw_os_error();
         error.0.source = Some(Box::new(cause));
         error
+    }
+
+    /// An init neither came to its program nor gave a reason.
+    pub(crate) fn ended_silently() -> Self {
+        let mut error = Error::new(ErrorKind::Setup, "the init ended without a word");
+        error.0.is_silent_end = true;
+        error
+    }
+
+    /// Whether it says no more than that.
+    pub(crate) fn is_silent_end(&self) -> bool {
+        self.0.is_silent_end
     }
 
     /// The same error with the part of the configuration that asked for it.

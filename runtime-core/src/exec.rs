@@ -250,7 +250,7 @@ impl<'a> ExecBuilder<'a> {
             match init.progress(plan)? {
                 Progress::Reached(Rendezvous::Cgroup) => {
                     self.place().attach(init)?;
-                    init.go()?;
+                    init.go(plan)?;
                 }
                 Progress::Reached(_) => {
                     console = self.wishes.deliver_console(init.take_console())?;
@@ -264,7 +264,7 @@ impl<'a> ExecBuilder<'a> {
                     self.wishes.write_pid_file(init.pid())?;
                     agent = seccomp::connect(plan.seccomp_listener.as_ref())?;
                     stations::tenant_is_ready(init.pid());
-                    init.go()?;
+                    init.go(plan)?;
                 }
                 Progress::Listens(listener) => {
                     let state = self.container.state()?;

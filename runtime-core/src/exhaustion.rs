@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use oci_spec::runtime::{LinuxResources, Spec};
 
 use crate::cgroup::Cgroup;
-use crate::error::{Error, ErrorKind};
-use crate::launch::ENDED_SILENTLY;
+use crate::error::Error;
 
 const MEMORY: (&str, &str) = ("/linux/resources/memory/limit", "memory.max");
 const PIDS: (&str, &str) = ("/linux/resources/pids/limit", "pids.max");
@@ -132,10 +131,9 @@ fn blame(error: &Error, problem: &str, unit: &str, limit: Option<(String, String
             "the limit is one above the container's cgroup".to_owned(),
         ),
     };
-    let cause = error.to_string();
-    let message = match cause == ENDED_SILENTLY {
+    let message = match error.is_silent_end() {
         true => format!("{problem}: {limit}"),
-        false => format!("{problem}: {limit}: {cause}"),
+        false => format!("{problem}: {limit}: {error}"),
     };
     let blamed = Error::new(error.kind(), message);
     match pointer {
@@ -163,7 +161,7 @@ pub(crate) fn died_as_init(pid: i32) -> Option<Error> {
                 libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL
             });
             let died = is_init(&stat.comm) && is_killed;
-            return died.then(|| Error::new(ErrorKind::Setup, ENDED_SILENTLY));
+            return died.then(Error::ended_silently);
         }
         if stat.flags & EXITING == 0 {
             return None;
@@ -190,6 +188,7 @@ pub(crate) fn is_init(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     fn spec(resources: &str) -> Spec {
         let text = format!(r#"{{"ociVersion":"1.3.0","linux":{{"resources":{resources}}}}}"#);
@@ -220,7 +219,7 @@ mod tests {
     #[test]
     fn the_error_has_the_phrase_the_pointer_and_the_value_and_keeps_its_kind() {
         let limit = Some((MEMORY.0.to_owned(), "4096".to_owned()));
-        let silent = Error::new(ErrorKind::Setup, ENDED_SILENTLY);
+        let silent = Error::ended_silently();
         let error = blame(&silent, OOM, "bytes", limit.clone());
         assert_eq!(
             error.to_string(),

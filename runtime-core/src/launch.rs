@@ -24,9 +24,6 @@ use crate::{
     sys,
 };
 
-/// What is said of an init that neither came to its program nor gave a reason.
-pub(crate) const ENDED_SILENTLY: &str = "the init ended without a word";
-
 /// What is said of an init that sends what its plan does not have.
 pub(crate) const NOBODY_ASKED: &str = "the init said what nobody asked";
 
@@ -224,14 +221,18 @@ impl Init {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(TREES))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&trees));
-        sendmsg(
+        let sent = sendmsg(
             &self.control,
             &[IoSlice::new(&[GO])],
             &mut control,
             SendFlags::NOSIGNAL,
-        )
-        .map(drop)
-        .host(|| "send the init its mounts".to_owned())
+        );
+        match sent {
+            Err(Errno::PIPE) => Err(self.last_word(plan)),
+            answer => answer
+                .map(drop)
+                .host(|| "send the init its mounts".to_owned()),
+        }
     }
 
     /// Maps the ids of a tree that the init has cloned in its mount namespace: over the host's file systems the init, which
@@ -252,15 +253,25 @@ impl Init {
             };
             refused.of(&what).at(origin)
         })?;
-        self.go()
+        self.go(plan)
     }
 
     /// Lets the init go on.
-    pub(crate) fn go(&self) -> Result<()> {
+    pub(crate) fn go(&self, plan: &Plan) -> Result<()> {
         match send(&self.control, &[GO], SendFlags::NOSIGNAL) {
-            Err(Errno::PIPE) => Err(Error::new(ErrorKind::Setup, ENDED_SILENTLY)),
+            Err(Errno::PIPE) => Err(self.last_word(plan)),
             answer => answer.map(drop).host(|| "let the init go on".to_owned()),
         }
+    }
+
+    /// What an init that has ended had said.
+    fn last_word(&self, plan: &Plan) -> Error {
+        while let Ok(Some(Message { report, .. })) = receive(self.control.as_fd()) {
+            if report.kind == ReportKind::Failed {
+                return step_error(plan, report);
+            }
+        }
+        Error::ended_silently()
     }
 
     /// Takes the init's child, which is the caller's own too, for the init from now on.
@@ -283,7 +294,7 @@ impl Init {
     /// Nobody has the other end open: that is as it should be once the program runs, and a death otherwise.
     fn closed(&self) -> Result<Progress> {
         if self.forks {
-            return Err(Error::new(ErrorKind::Setup, ENDED_SILENTLY));
+            return Err(Error::ended_silently());
         }
         Ok(Progress::Done)
     }

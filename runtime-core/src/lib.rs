@@ -41,6 +41,7 @@ mod container;
 mod create;
 mod creation;
 mod default_spec;
+mod delete;
 mod devices;
 mod ended;
 mod error;

@@ -137,11 +137,11 @@ impl Place<'_> {
             match init.progress(plan)? {
                 Progress::Reached(Rendezvous::Cgroup) => {
                     attach(self.record, init)?;
-                    init.go()?;
+                    init.go(plan)?;
                 }
                 Progress::Reached(_) => {
                     agent = seccomp::connect(plan.seccomp_listener.as_ref())?;
-                    init.go()?;
+                    init.go(plan)?;
                 }
                 Progress::Listens(listener) => {
                     let first = self.record.init.map(|init| init.pid);

@@ -13,7 +13,6 @@ use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::exhaustion::{self, Before};
 use crate::facts::HostFacts;
 use crate::hooks::{self, Kind};
-use crate::launch::ENDED_SILENTLY;
 use crate::plan::{self, Options};
 use crate::process_hook::Place;
 use crate::seccomp::{self, Agent};
@@ -106,9 +105,13 @@ impl Container {
         socket: BorrowedFd<'_>,
         agent: &mut Option<Agent>,
     ) -> Result<()> {
-        match send(socket, &[GO], SendFlags::NOSIGNAL) {
-            Err(Errno::PIPE) => return Err(Error::new(ErrorKind::Setup, ENDED_SILENTLY)),
-            answer => answer.host(|| "let the container start".to_owned())?,
+        // Where nobody listens any more, there may still be the reason why.
+        let has_ended = match send(socket, &[GO], SendFlags::NOSIGNAL) {
+            Err(Errno::PIPE) => true,
+            answer => {
+                answer.host(|| "let the container start".to_owned())?;
+                false
+            }
         };
         let hear = || launch::receive(socket).host(|| "hear from the container".to_owned());
         let mut answer = hear()?;
@@ -128,6 +131,9 @@ impl Container {
                 }
             }
             answer = hear()?;
+        }
+        if has_ended {
+            return Err(Error::ended_silently());
         }
         let init = self.record.init.map(|init| init.pid);
         match init.and_then(exhaustion::died_as_init) {
@@ -234,7 +240,7 @@ impl Container {
 
 /// The init of a container that others know has one reason to end without a word: somebody ended it.
 pub(crate) fn killed(error: Error) -> Error {
-    if error.to_string() != ENDED_SILENTLY {
+    if !error.is_silent_end() {
         return error;
     }
     Error::new(

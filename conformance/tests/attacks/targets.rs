@@ -118,10 +118,9 @@ fn a_dev_that_is_a_link_into_a_volume_makes_no_devices_there() {
     refused(finished, &["/mounts/1"]);
 }
 
-#[test]
-fn a_link_of_the_image_does_not_lead_a_volume_over_dev() {
-    // Devices would be made in the volume, and its ptmx replaced.
-    for target in ["/dev", "dev/", "../../dev", "/dev/shm/.."] {
+/// A volume at a path of the image that is one of these links is refused, and nothing is made in it.
+fn assert_refused(targets: &[&str]) {
+    for target in targets {
         let (container, volume) = with_volume("/data", |_| {});
         link(&container, "data", target);
         let finished = container.run();
@@ -131,14 +130,14 @@ fn a_link_of_the_image_does_not_lead_a_volume_over_dev() {
 }
 
 #[test]
+fn a_link_of_the_image_does_not_lead_a_volume_over_dev() {
+    // Devices would be made in the volume, and its ptmx replaced.
+    assert_refused(&["/dev", "dev/", "../../dev", "/dev/shm/.."]);
+}
+
+#[test]
 fn a_link_of_the_image_does_not_lead_a_mount_over_the_root() {
-    for target in ["/", ".", "../..", "/proc/..", "/etc/../"] {
-        let (container, volume) = with_volume("/data", |_| {});
-        link(&container, "data", target);
-        let finished = container.run();
-        volume.assert_untouched((target, &finished));
-        refused(finished, &["/mounts/7"]);
-    }
+    assert_refused(&["/", ".", "../..", "/proc/..", "/etc/../"]);
 }
 
 #[test]

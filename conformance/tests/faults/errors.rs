@@ -33,8 +33,7 @@ pub(crate) fn of(call: &str) -> &'static [Errno] {
         "connect" => &[EACCES, EAGAIN],
         "accept4" => &[EMFILE, EINTR, ENOMEM],
         "sendto" | "sendmsg" => &[ENOBUFS, ENOMEM, EINTR],
-        // What a message needs was there when it was sent.
-        "recvfrom" | "recvmsg" => &[EINTR],
+        "recvfrom" | "recvmsg" => &[ENOMEM, EINTR],
         "poll" | "ppoll" | "epoll_wait" | "epoll_pwait" | "wait4" | "waitid" => &[EINTR],
         "epoll_ctl" | "inotify_add_watch" => &[ENOSPC, ENOMEM],
         "flock" => &[EINTR, ENOLCK],

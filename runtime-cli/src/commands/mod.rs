@@ -20,6 +20,7 @@ pub(crate) mod state;
 mod sub_cgroup;
 pub(crate) mod summary;
 pub(crate) mod update;
+pub(crate) mod user;
 
 use runtime_core::Container;
 

@@ -12,9 +12,11 @@ use crate::mounts::{is_proc, place};
 use crate::root::{self, Kind, Root};
 use crate::{During, Outcome};
 
-/// Opens the target of a mount, or makes it. A path that leads through symbolic links of the image is one in the root,
-/// too; but where it leads was not known to whoever wrote the plan; and where the container is set up through what is mounted, there may be none: what is made
-/// below would be made elsewhere, in a volume for one (CVE-2019-19921, CVE-2026-41579).
+/// Opens the target of a mount, or makes it.
+///
+/// A path that leads through symbolic links of the image ends in the root as well, but where, nobody knew who wrote the plan:
+/// it is compared with what it must not be. Where the container is set up through what is mounted, `/dev` for one, there may
+/// be no link: what is made below would be made elsewhere, perhaps in a volume (CVE-2019-19921, CVE-2026-41579).
 pub(crate) fn open(root: &Root, path: &CStr, kind: Kind) -> Result<OwnedFd, Fault> {
     if root::is_own(path) {
         return open_strict(root, path);
