@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Spec;
 
+use crate::cgroup::Cgroup;
 use crate::container::Container;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::hooks::{self, Kind};
@@ -49,10 +50,12 @@ impl Container {
 
     /// Takes back what `create` made, whose directory this is, and runs the poststop hooks.
     pub(crate) fn destroy(&self, directory: &Directory, status: Status, force: bool) -> Result<()> {
-        self.end_all(status, force)
-            .map_err(|error| error.context(format_args!("delete {}", self.id())))?;
-        if let Some(cgroup) = &self.record.cgroup {
-            cgroup.remove().map_err(cgroup_error)?;
+        if !self.left_an_empty_cgroup(status) {
+            self.end_all(status, force)
+                .map_err(|error| error.context(format_args!("delete {}", self.id())))?;
+            if let Some(cgroup) = &self.record.cgroup {
+                cgroup.remove().map_err(cgroup_error)?;
+            }
         }
         if let Some(cgroup) = &self.record.intended_cgroup
             && let Err(cause) = cgroup.remove()
@@ -106,6 +109,13 @@ impl Container {
                 salvage::remove(&directory, id, true)
             }
         }
+    }
+
+    /// Whether it has ended, and nobody was in its cgroup any more, which is removed then: the kernel knows that without
+    /// being asked who is there, and in most cases it is so.
+    fn left_an_empty_cgroup(&self, status: Status) -> bool {
+        let cgroup = self.record.cgroup.as_ref();
+        status == Status::Stopped && cgroup.is_some_and(Cgroup::remove_if_empty)
     }
 
     /// Kills what is left in the container, and waits until it is gone.

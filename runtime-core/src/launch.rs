@@ -217,10 +217,22 @@ impl Init {
         if trees.is_empty() {
             return Err(Error::new(ErrorKind::Host, NOBODY_ASKED));
         }
-        let trees: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
+        self.send_descriptors(plan, &trees, "mounts")
+    }
+
+    /// Sends the init the `tasks` files of the cgroups that it is to join.
+    pub(crate) fn enter_cgroups(&self, plan: &Plan, tasks: &[OwnedFd]) -> Result<()> {
+        match tasks {
+            [] => Ok(()),
+            tasks => self.send_descriptors(plan, tasks, "cgroups"),
+        }
+    }
+
+    fn send_descriptors(&self, plan: &Plan, descriptors: &[OwnedFd], what: &str) -> Result<()> {
+        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(TREES))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        control.push(SendAncillaryMessage::ScmRights(&trees));
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
         let sent = sendmsg(
             &self.control,
             &[IoSlice::new(&[GO])],
@@ -231,7 +243,7 @@ impl Init {
             Err(Errno::PIPE) => Err(self.last_word(plan)),
             answer => answer
                 .map(drop)
-                .host(|| "send the init its mounts".to_owned()),
+                .host(|| format!("send the init its {what}")),
         }
     }
 
@@ -378,7 +390,7 @@ fn start_error(plan: &Plan, in_cgroup: bool, cause: io::Error) -> Error {
     Error::io(ErrorKind::Setup, attempt, cause).at("/linux/namespaces")
 }
 
-/// What clone(2) means by an errno that says something else.
+/// What clone(2) and unshare(2) mean by an errno that says something else.
 fn start_remedy(clone_flags: u32, errno: Option<i32>) -> Option<&'static str> {
     match errno? {
         libc::EPERM if clone_flags & namespaces::NEWUSER != 0 => Some(
@@ -430,8 +442,13 @@ pub(crate) fn step_error(plan: &Plan, report: Report) -> Error {
     {
         attempt = format!("{attempt} ({hint})");
     }
-    let remedy = mounts::remedy(&step, report.value);
-    if let Some(remedy) = remedy.or_else(|| process::remedy(&step, report.value)) {
+    let remedy = mounts::remedy(&step, report.value)
+        .or_else(|| process::remedy(&step, report.value))
+        .or_else(|| match step {
+            Step::Unshare { flags } => start_remedy(flags, Some(report.value)),
+            _ => None,
+        });
+    if let Some(remedy) = remedy {
         attempt = format!("{attempt} ({remedy})");
     }
     Error::io(ErrorKind::Setup, attempt, cause).at(origin.to_string())

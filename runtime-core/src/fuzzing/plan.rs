@@ -93,9 +93,6 @@ fn assert_names_its_origin(error: &Error) {
 /// How many slots there have to be for a step.
 fn slots_of(step: &Step<'_>) -> usize {
     let last = match step {
-        Step::JoinCgroups { first, count } => {
-            return usize::from(first.0) + usize::from(*count);
-        }
         Step::OpenTree(tree) => tree.tree,
         Step::JoinNamespaces { slot, .. } => *slot,
         Step::AttachRoot { tree, .. } | Step::MountTree { tree, .. } => *tree,

@@ -404,9 +404,11 @@ pub(crate) fn send_descriptor(
     rustix::net::sendmsg(socket, &message, &mut control, SendFlags::NOSIGNAL).map(drop)
 }
 
-/// Receives one message, and moves the descriptors in it to this number and those after it. How many there were: none when
-/// the other end is closed.
-pub(crate) fn receive_descriptors(socket: BorrowedFd<'_>, first: u32) -> Result<u32, Errno> {
+/// Receives one message, and gives away the descriptors in it. How many there were: none when the other end is closed.
+pub(crate) fn receive_descriptors(
+    socket: BorrowedFd<'_>,
+    mut take: impl FnMut(OwnedFd),
+) -> Result<u32, Errno> {
     let mut space =
         [core::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(runtime_init::TREES))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -419,16 +421,16 @@ pub(crate) fn receive_descriptors(socket: BorrowedFd<'_>, first: u32) -> Result<
             answer => break answer.map(drop)?,
         }
     }
-    let mut number = first;
+    let mut count = 0u32;
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(descriptors) = message {
             for descriptor in descriptors {
-                replace(number, &descriptor)?;
-                number = number.wrapping_add(1);
+                take(descriptor);
+                count = count.wrapping_add(1);
             }
         }
     }
-    Ok(number.wrapping_sub(first))
+    Ok(count)
 }
 
 /// Makes the number of an inherited descriptor that of another one.
