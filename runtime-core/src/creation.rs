@@ -70,8 +70,13 @@ impl<'a> Creation<'a> {
     /// Makes the container, or nothing: its record, and the terminal's master unless it went to a console socket.
     pub(crate) fn carry_out(mut self) -> Result<(Record, Option<OwnedFd>)> {
         match self.run() {
-            Ok(record) => Ok((record, self.console.take())),
+            Ok(record) => {
+                self.take_times();
+                Ok((record, self.console.take()))
+            }
             Err(error) => {
+                self.take_times();
+                let _span = self.builder.timings.span("take everything back");
                 // Before the cgroup goes, which knows.
                 let spec = self.builder.bundle.spec();
                 let error = self.before.explain(self.cgroup.as_ref(), spec, error);
@@ -99,9 +104,11 @@ impl<'a> Creation<'a> {
             .map(IntelRdt::prepare)
             .transpose()?;
         record.intel_rdt = self.intel_rdt.as_ref().map(|making| making.group.clone());
+        let span = self.builder.timings.span("write the state");
         self.directory.write(&record)?;
         // After the record: a configuration without one is that of a container whose record was lost.
         self.directory.write_config(self.builder.bundle.text())?;
+        drop(span);
         if let Some(making) = &mut self.intel_rdt {
             making.make()?;
         }
@@ -135,6 +142,7 @@ impl<'a> Creation<'a> {
 
     /// Follows the init to the user's program.
     fn start_program(&mut self, record: &Record) -> Result<()> {
+        let _span = self.builder.timings.span("start the program");
         let mut agent = seccomp::connect(self.plan.seccomp_listener.as_ref())?;
         self.init()?.go(&self.plan)?;
         while let Progress::Listens(listener) = self.progress()? {
@@ -148,6 +156,13 @@ impl<'a> Creation<'a> {
                 tracing::debug!("the program runs");
                 Ok(())
             }
+        }
+    }
+
+    /// The init's steps, as long as it is clear which plan they are of.
+    fn take_times(&self) {
+        if let Some(init) = &self.init {
+            init.take_times(&self.plan);
         }
     }
 
@@ -184,7 +199,9 @@ impl<'a> Creation<'a> {
         if plan.unit().is_some() {
             return Ok(());
         }
+        let span = self.builder.timings.span("make the cgroup");
         let cgroup = plan.create().map_err(crate::cgroup_error)?;
+        drop(span);
         if !cgroup.is_new() {
             self.before = Before::of(Some(&cgroup));
         }
@@ -194,6 +211,7 @@ impl<'a> Creation<'a> {
 
     /// Has systemd make the cgroup around the init, which waits for that.
     fn start_unit(&mut self, record: &mut Record) -> Result<()> {
+        let _span = self.builder.timings.span("have systemd make the cgroup");
         let pid = self.init()?.pid();
         let Some(plan) = &self.plan.cgroup else {
             return Ok(());
@@ -211,10 +229,12 @@ impl<'a> Creation<'a> {
         }
         record.cgroup = self.cgroup.clone();
         record.intended_cgroup = None;
+        let _span = self.builder.timings.span("write the state");
         self.directory.write(record)
     }
 
     fn start_init(&mut self, record: &mut Record) -> Result<()> {
+        let span = self.builder.timings.span("open what the init inherits");
         let mut context = sources::Context {
             user_namespaces: UserNamespaces::new(self.directory.path()),
             ..sources::Context::default()
@@ -247,7 +267,9 @@ impl<'a> Creation<'a> {
             preserved: wishes.preserved,
             cgroup: cgroup.as_ref().map(OwnedFd::as_fd),
             directory: self.directory.path(),
+            timings: self.builder.timings.clone(),
         };
+        drop(span);
         let init = Init::start(&self.plan, &slots, &handover)?;
         self.init = Some(init);
         Ok(())
@@ -258,10 +280,12 @@ impl<'a> Creation<'a> {
             return Ok(());
         };
         tracing::debug!("write the id mappings");
+        let _span = self.builder.timings.span("write the id mappings");
         id_mappings::carry_out(maps, self.init()?.pid(), self.facts)
     }
 
     fn move_net_devices(&mut self) -> Result<()> {
+        let _span = self.builder.timings.span("move network devices");
         let moves = Moves::to(self.init()?.pid())?;
         let moves = self.net_devices.insert(moves);
         let mut devices = self.plan.net_devices.iter();
@@ -276,6 +300,7 @@ impl<'a> Creation<'a> {
         let state = state_json(record, Status::Created, Some(init.pid()))?;
         for kind in [Kind::Prestart, Kind::CreateRuntime] {
             for hook in hooks::of(spec, kind) {
+                let _span = hook.span(&self.builder.timings);
                 hook.run(&state, &record.bundle)?;
             }
         }
@@ -291,7 +316,10 @@ impl<'a> Creation<'a> {
             return Ok(());
         }
         let state = place.state(init.pid())?;
-        inside.try_for_each(|hook| place.run(&hook, &state))
+        inside.try_for_each(|hook| {
+            let _span = hook.span(&self.builder.timings);
+            place.run(&hook, &state)
+        })
     }
 
     /// All is done that can fail for the configuration's sake: limits, state, pid file.
@@ -302,10 +330,16 @@ impl<'a> Creation<'a> {
         if let Some(socket) = self.pidfd_socket.take() {
             socket.send(FIRST_PROCESS, self.init()?.pidfd())?;
         }
+        let span = self
+            .builder
+            .timings
+            .span("set what the process cannot set itself");
         confine::carry_out(&self.plan, pid)?;
         if let Some(group) = &record.intel_rdt {
             group.join(pid)?;
         }
+        drop(span);
+        let _span = self.builder.timings.span("write state and pid file");
         let process =
             ProcessId::of(pid).host(|| format!("read the start time of process {pid}"))?;
         record.init = Some(process);
