@@ -294,7 +294,7 @@ mod tests {
         ];
         let expected = "    start      took lane                      (times in ms)
     0.000     3.000 host ████████████████████ run web
-    0.000     0.500 host ████                  load
+    0.000     0.500 host ███                   load
     0.500     0.251 init    ██                /mounts/0: mount proc → /proc
     2.000     1.000 host              ███████  wait
     3.000 in all

@@ -19,8 +19,10 @@ use crate::plan::{Plan, describe};
 /// Bytes of a stamp: nanoseconds since the epoch, 0 where a step has not begun.
 const SIZE: usize = size_of::<u64>();
 
-/// By how much the clocks of host and init may part before the init's times are of no use.
+/// By how much the clocks of host and init may part before the init's times are of no use: by this, and by as much as a
+/// clock can that is being adjusted (adjtimex(2): 500 millionths).
 const DRIFT: Duration = Duration::from_millis(1);
+const ADJUSTMENT: u32 = 2000;
 
 /// The memory of one init, for as many steps as its plan has.
 #[derive(Debug)]
@@ -60,7 +62,7 @@ impl Stamps {
     pub(crate) fn take(&self, plan: &Plan, range: Range<usize>) {
         let now = self.timings.now();
         let origin = self.timings.0.wall;
-        if (wall().saturating_sub(origin)).abs_diff(now) > DRIFT {
+        if (wall().saturating_sub(origin)).abs_diff(now) > DRIFT + now / ADJUSTMENT {
             tracing::warn!("the system's clock was set: the times of the init's steps are lost");
             return;
         }
