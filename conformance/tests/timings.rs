@@ -83,7 +83,8 @@ impl Trace {
     fn host(&self, name: &str) -> &Event {
         let named = |event: &&Event| event.lane == HOST && event.name == name;
         let found = self.0.iter().find(named);
-        found.unwrap_or_else(|| panic!("{name}: {:#?}", self.0))
+        assert!(found.is_some(), "{name}: {:#?}", self.0);
+        found.unwrap()
     }
 
     /// The init's steps: of each its number and what asked for it. They follow one another within what the host did.
