@@ -15,7 +15,7 @@ use crate::cli::{Globals, parse_boolean};
 use crate::failure::{Failure, Result};
 use crate::foreground::{self, Foreground};
 use crate::terminal::{HostConsole, Terminal};
-use crate::timings::{TimingsFile, while_program_runs};
+use crate::timings::{TimingsFile, during, while_program_runs};
 
 /// The exit code when the process did not come to run, to be told from its own.
 pub(crate) const FAILED: u8 = 255;
@@ -98,10 +98,13 @@ impl Exec {
     }
 
     fn exec(&self, globals: &Globals, timings: Option<&Timings>) -> Result<u8> {
-        let container = super::load(globals, self.container())?;
+        let load = || super::load(globals, self.container());
+        let container = during(timings, "load the container", load)?;
+        let read = || configured_process(&container);
+        let configured = during(timings, "read its configuration", read);
         let mut process = match given(self.process.as_deref()) {
-            Some(file) => completed(read_process(file)?, configured_process(&container)?),
-            None => self.adapt(configured_process(&container)?)?,
+            Some(file) => completed(read_process(file)?, configured?),
+            None => self.adapt(configured?)?,
         };
         let terminal = process.terminal().unwrap_or(false);
         check_terminal(

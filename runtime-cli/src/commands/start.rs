@@ -6,7 +6,7 @@ use runtime_core::{Status, Timings};
 use crate::cli::Globals;
 use crate::failure::Result;
 use crate::notify;
-use crate::timings::TimingsFile;
+use crate::timings::{TimingsFile, during};
 
 /// Arguments of `start`.
 #[derive(Debug, Args)]
@@ -24,7 +24,8 @@ impl Start {
     }
 
     fn start(&self, globals: &Globals, timings: Option<&Timings>) -> Result<()> {
-        let mut container = super::load(globals, &self.id)?;
+        let load = || super::load(globals, &self.id);
+        let mut container = during(timings, "load the container", load)?;
         if let Some(timings) = timings {
             container = container.timings(timings);
         }
