@@ -154,9 +154,11 @@ fn draw(rows: &[Row<'_>], width: usize) -> String {
     text
 }
 
+/// A place in the configuration comes first, where it is not cut off; the name of a default tells less than what it is.
 fn sentence(row: &Row<'_>) -> String {
     match row.origin {
-        Some(origin) => format!("{origin}: {}", row.what),
+        Some(origin) if origin.starts_with('/') => format!("{origin}: {}", row.what),
+        Some(origin) => format!("{} ({origin})", row.what),
         None => row.what.to_owned(),
     }
 }
@@ -286,17 +288,21 @@ mod tests {
     fn a_waterfall_has_a_line_for_each_event_in_order_of_their_starts() {
         let mut mount = event(2, 1500.0, 250.5, "mount proc → /proc");
         mount["args"] = json!({"origin": "/mounts/0", "step": 4});
+        let mut pivot = event(2, 3500.0, 500.0, "pivot into the root");
+        pivot["args"] = json!({"origin": "default root"});
         let events = [
             mount,
             event(1, 1000.0, 3000.0, "run web"),
             event(1, 1000.0, 500.0, "load"),
             event(1, 3000.0, 1000.0, "wait"),
+            pivot,
         ];
         let expected = "    start      took lane                      (times in ms)
     0.000     3.000 host ████████████████████ run web
     0.000     0.500 host ███                   load
     0.500     0.251 init    ██                /mounts/0: mount proc → /proc
     2.000     1.000 host              ███████  wait
+    2.500     0.500 init                  ███ pivot into the root (default root)
     3.000 in all
 ";
         assert_eq!(drawn(&events), expected);
