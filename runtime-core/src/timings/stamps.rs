@@ -107,9 +107,9 @@ impl AsFd for Stamps {
 
 /// The steps of a plan that come before the init waits for `start`.
 pub(crate) fn before_start(plan: &Plan) -> usize {
-    let awaits_start = |(_, step): (_, Step<'_>)| matches!(step, Step::AwaitStart { .. });
+    let waits = |step: Step<'_>| matches!(step, Step::AwaitStart { .. });
     let steps = plan.steps();
-    steps.take_while(|step| !awaits_start(step.clone())).count()
+    steps.take_while(|(_, step)| !waits(*step)).count()
 }
 
 /// Memory that nobody can shorten under the init's feet.
