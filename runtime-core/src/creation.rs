@@ -73,8 +73,13 @@ impl<'a> Creation<'a> {
     /// Makes the container, or nothing: its record, and the terminal's master unless it went to a console socket.
     pub(crate) fn carry_out(mut self) -> Result<(Record, Option<OwnedFd>)> {
         match self.run() {
-            Ok(record) => Ok((record, self.console.take())),
+            Ok(record) => {
+                self.take_times();
+                Ok((record, self.console.take()))
+            }
             Err(error) => {
+                self.take_times();
+                let _span = self.builder.timings.span("take everything back");
                 // Before the cgroup goes, which knows.
                 let spec = self.builder.bundle.spec();
                 let error = self.before.explain(self.cgroup.as_ref(), spec, error);
@@ -147,6 +152,7 @@ impl<'a> Creation<'a> {
 
     /// Follows the init to the user's program.
     fn start_program(&mut self, record: &Record) -> Result<()> {
+        let _span = self.builder.timings.span("start the program");
         let mut agent = seccomp::connect(self.plan.seccomp_listener.as_ref())?;
         self.init()?.go(&self.plan)?;
         while let Progress::Listens(listener) = self.progress()? {
@@ -160,6 +166,13 @@ impl<'a> Creation<'a> {
                 tracing::debug!("the program runs");
                 Ok(())
             }
+        }
+    }
+
+    /// The init's steps, as long as it is clear which plan they are of.
+    fn take_times(&self) {
+        if let Some(init) = &self.init {
+            init.take_times(&self.plan);
         }
     }
 
@@ -179,6 +192,7 @@ impl<'a> Creation<'a> {
 
     /// Notes what is about to be made.
     fn record_intentions(&self, record: &mut Record) -> Result<()> {
+        let _span = self.builder.timings.span("write the state");
         record.intended_cgroup = self.plan.cgroup.as_ref().map(CgroupPlan::intended);
         self.directory.write(record)
     }
@@ -208,7 +222,9 @@ impl<'a> Creation<'a> {
         if plan.unit().is_some() {
             return Ok(());
         }
+        let span = self.builder.timings.span("make the cgroup");
         let made = plan.make_birthplace(&mut self.making);
+        drop(span);
         made.map_err(crate::cgroup_error)
     }
 
@@ -218,6 +234,7 @@ impl<'a> Creation<'a> {
         let Some(plan) = plan.filter(|plan| plan.unit().is_none()) else {
             return Ok(());
         };
+        let _span = self.builder.timings.span("make the cgroup");
         let made = plan.make_rest(&mut self.making);
         made.map_err(crate::cgroup_error)?;
         let cgroup = std::mem::take(&mut self.making).into_cgroup();
@@ -233,6 +250,7 @@ impl<'a> Creation<'a> {
 
     /// Has systemd make the cgroup around the init, which waits for that.
     fn start_unit(&mut self, record: &mut Record) -> Result<()> {
+        let _span = self.builder.timings.span("have systemd make the cgroup");
         let pid = self.init()?.pid();
         let Some(plan) = &self.plan.cgroup else {
             return Ok(());
@@ -252,10 +270,12 @@ impl<'a> Creation<'a> {
         };
         record.cgroup = Some(cgroup.clone());
         record.intended_cgroup = None;
+        let _span = self.builder.timings.span("write the state");
         self.directory.write(record)
     }
 
     fn start_init(&mut self, record: &mut Record) -> Result<()> {
+        let span = self.builder.timings.span("open what the init inherits");
         let mut context = sources::Context {
             user_namespaces: UserNamespaces::new(self.directory.path()),
             ..sources::Context::default()
@@ -283,7 +303,9 @@ impl<'a> Creation<'a> {
             preserved: wishes.preserved,
             cgroup: birthplace.as_ref().map(OwnedFd::as_fd),
             directory: self.directory.path(),
+            timings: self.builder.timings.clone(),
         };
+        drop(span);
         let init = Init::start(&self.plan, &slots, &handover)?;
         self.init = Some(init);
         Ok(())
@@ -294,10 +316,12 @@ impl<'a> Creation<'a> {
             return Ok(());
         };
         tracing::debug!("write the id mappings");
+        let _span = self.builder.timings.span("write the id mappings");
         id_mappings::carry_out(maps, self.init()?.pid(), self.facts)
     }
 
     fn move_net_devices(&mut self) -> Result<()> {
+        let _span = self.builder.timings.span("move network devices");
         let moves = Moves::to(self.init()?.pid())?;
         let moves = self.net_devices.insert(moves);
         let mut devices = self.plan.net_devices.iter();
@@ -312,6 +336,7 @@ impl<'a> Creation<'a> {
         let state = state_json(record, Status::Created, Some(init.pid()))?;
         for kind in [Kind::Prestart, Kind::CreateRuntime] {
             for hook in hooks::of(spec, kind) {
+                let _span = hook.span(&self.builder.timings);
                 hook.run(&state, &record.bundle)?;
             }
         }
@@ -327,7 +352,10 @@ impl<'a> Creation<'a> {
             return Ok(());
         }
         let state = place.state(init.pid())?;
-        inside.try_for_each(|hook| place.run(&hook, &state))
+        inside.try_for_each(|hook| {
+            let _span = hook.span(&self.builder.timings);
+            place.run(&hook, &state)
+        })
     }
 
     /// All is done that can fail for the configuration's sake: limits, state, pid file.
@@ -338,10 +366,16 @@ impl<'a> Creation<'a> {
         if let Some(socket) = self.pidfd_socket.take() {
             socket.send(FIRST_PROCESS, self.init()?.pidfd())?;
         }
+        let span = self
+            .builder
+            .timings
+            .span("set what the process cannot set itself");
         confine::carry_out(&self.plan, pid)?;
         if let Some(group) = &record.intel_rdt {
             group.join(pid)?;
         }
+        drop(span);
+        let _span = self.builder.timings.span("write state and pid file");
         let process =
             ProcessId::of(pid).host(|| format!("read the start time of process {pid}"))?;
         record.init = Some(process);

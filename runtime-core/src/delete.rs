@@ -32,11 +32,12 @@ impl Container {
     /// [`ErrorKind::InvalidState`] when it runs and `force` is not given, [`ErrorKind::Host`] when a process or its cgroup
     /// does not go away.
     pub fn delete(&self, force: bool) -> Result<()> {
+        let _span = self.timings.span_of(|| format!("delete {}", self.id()));
         let directory = match force {
             true => Directory::open(&self.root, self.id())?,
             false => Directory::open_created(&self.root, self.id(), "delete")?,
         };
-        let container = Container::load(&self.root, self.id())?;
+        let container = Container::load(&self.root, self.id())?.timed(&self.timings);
         let status = container.status()?;
         if !force && !matches!(status, Status::Stopped | Status::Created) {
             let problem = format!(
@@ -50,6 +51,7 @@ impl Container {
 
     /// Takes back what `create` made, whose directory this is, and runs the poststop hooks.
     pub(crate) fn destroy(&self, directory: &Directory, status: Status, force: bool) -> Result<()> {
+        let span = self.timings.span("end what is left in the container");
         if !self.left_an_empty_cgroup(status) {
             self.end_all(status, force)
                 .map_err(|error| error.context(format_args!("delete {}", self.id())))?;
@@ -71,6 +73,8 @@ impl Container {
                 .unmount(rootfs)
                 .host(|| format!("unmount {}", rootfs.display()))?;
         }
+        drop(span);
+        let _span = self.timings.span("remove the state directory");
         // The copy of the configuration goes with the directory.
         let spec = self.spec_with_later_hooks();
         directory.remove()?;

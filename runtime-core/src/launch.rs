@@ -6,7 +6,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use runtime_init::{CONTROL, GO, NewMount, Operation, Rendezvous, Report, ReportKind, Step, TREES};
+use runtime_init::{
+    CONTROL, GO, NewMount, Operation, Rendezvous, Report, ReportKind, Slot, Step, TREES,
+};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
@@ -19,6 +21,7 @@ use crate::cgroup::CANNOT_ENTER;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::mounts::id_map::UserNamespaces;
 use crate::plan::{self, Plan};
+use crate::timings::{Recorder, Stamps, before_start};
 use crate::{
     exhaustion, held, memfd, mounts, namespaces, process, scheduler, seccomp, sources, stations,
     sys,
@@ -36,6 +39,7 @@ pub(crate) struct Handover<'a> {
     pub(crate) cgroup: Option<BorrowedFd<'a>>,
     /// The state directory, for a host that has no executable memfds.
     pub(crate) directory: &'a Path,
+    pub(crate) timings: Recorder,
 }
 
 /// A running init, seen from the host.
@@ -49,6 +53,8 @@ pub(crate) struct Init {
     console: Option<OwnedFd>,
     /// The state directory.
     directory: PathBuf,
+    timings: Recorder,
+    stamps: Option<Stamps>,
 }
 
 /// What the init waits for, or how it ended.
@@ -86,8 +92,10 @@ impl Init {
         .host(|| "make the control socket".to_owned())?;
         set_socket_timeout(&control, Timeout::Recv, Some(held::SILENCE))
             .host(|| "set up the control socket".to_owned())?;
-        let encoded =
-            memfd::sealed(c"bareboat-plan", &plan.encode()).host(|| "write the plan".to_owned())?;
+        let stamps = Stamps::new(plan, &handover.timings)?;
+        let slot = stamps.as_ref().and_then(|_| slot_after(slots.len()));
+        let encoded = memfd::sealed(c"bareboat-plan", &plan.encode(slot))
+            .host(|| "write the plan".to_owned())?;
         let program =
             memfd::init(handover.directory).host(|| "make the init's program".to_owned())?;
 
@@ -110,8 +118,10 @@ impl Init {
                     .iter()
                     .map(|slot| slot.as_ref().unwrap_or(&encoded).as_fd()),
             )
+            .chain(stamps.iter().map(AsFd::as_fd))
             .collect();
 
+        let span = handover.timings.span("start the init");
         let (pid, pidfd) = sys::spawn(&sys::Start {
             init: program.as_fd(),
             arguments: &arguments,
@@ -123,6 +133,7 @@ impl Init {
             cgroup: handover.cgroup,
         })
         .map_err(|cause| start_error(plan, handover.cgroup.is_some(), cause))?;
+        drop(span);
         stations::cloned(pid, plan.clone_flags);
         Ok(Init {
             control,
@@ -131,7 +142,16 @@ impl Init {
             forks: plan.forks,
             console: None,
             directory: handover.directory.to_owned(),
+            timings: handover.timings.clone(),
+            stamps,
         })
+    }
+
+    /// Takes down what the init's steps have taken by now, but for those after a wait for `start`.
+    pub(crate) fn take_times(&self, plan: &Plan) {
+        if let Some(stamps) = &self.stamps {
+            stamps.take(plan, 0..before_start(plan));
+        }
     }
 
     /// The host's pid of the process; until it has cloned itself once more, that of its maker.
@@ -154,14 +174,17 @@ impl Init {
 
     /// Waits until the init reaches its next rendezvous or is done.
     pub(crate) fn progress(&mut self, plan: &Plan) -> Result<Progress> {
+        let mut span = self.timings.span("wait for the init");
         let mut reached = None;
         loop {
             // A child may be faster than the word of its maker: nothing that it asks for is done before its pid is known.
             if let Some(rendezvous) = reached.filter(|_| !self.forks) {
                 stations::reached(self.pid, rendezvous);
+                span.rename(|| format!("wait for the init: {rendezvous:?}"));
                 return Ok(Progress::Reached(rendezvous));
             }
             let Some(message) = self.hear()? else {
+                span.rename(|| "wait for the init to give way to the program".to_owned());
                 return self.closed();
             };
             match message.report.kind {
@@ -179,6 +202,7 @@ impl Init {
                 ReportKind::Reached => match plan.step(message.report.step as usize) {
                     Some((_, Step::Wait(rendezvous))) if will_fork(plan, message.report.step) => {
                         stations::reached(self.pid, rendezvous);
+                        span.rename(|| format!("wait for the init: {rendezvous:?}"));
                         return Ok(Progress::Reached(rendezvous));
                     }
                     Some((_, Step::Wait(rendezvous))) => reached = Some(rendezvous),
@@ -212,6 +236,7 @@ impl Init {
     }
 
     fn send_trees(&self, plan: &Plan, step: usize) -> Result<()> {
+        let _span = self.timings.span("open the sources of bind mounts");
         let namespaces = UserNamespaces::new(&self.directory);
         let trees = sources::open_trees(plan, step, namespaces)?;
         if trees.is_empty() {
@@ -250,6 +275,7 @@ impl Init {
     /// Maps the ids of a tree that the init has cloned in its mount namespace: over the host's file systems the init, which
     /// may be in a user namespace, has no rights.
     fn map_ids(&self, plan: &Plan, message: &Message) -> Result<()> {
+        let _span = self.timings.span("map the ids of a mount");
         let step = message.report.step as usize;
         let (Some(id_map), Some(tree)) = (plan.id_maps.get(&step), &message.descriptor) else {
             return Err(Error::new(
@@ -316,6 +342,11 @@ impl Init {
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL);
         let _ = sys::wait(self.pid);
     }
+}
+
+/// The slot after the control socket's and so many others.
+fn slot_after(others: usize) -> Option<Slot> {
+    u16::try_from(others + 1).ok().map(Slot)
 }
 
 /// Whether the init is yet to clone itself after this step: so it is the maker who waits there.

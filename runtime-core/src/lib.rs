@@ -95,6 +95,7 @@ mod status;
 mod sys;
 mod sysctl;
 mod tenant_cgroup;
+mod timings;
 mod update;
 mod uts;
 
@@ -113,6 +114,7 @@ pub use process_json::parse_process;
 pub use spec_version::SPEC_VERSION;
 pub use stats::Stats;
 pub use status::{State, Status};
+pub use timings::Timings;
 pub use update::parse_resources;
 
 pub use oci_spec;

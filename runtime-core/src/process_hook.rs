@@ -18,6 +18,7 @@ use crate::launch::{Handover, Init, Progress};
 use crate::plan::Options;
 use crate::state::Record;
 use crate::status::{Status, state, state_json};
+use crate::timings::Recorder;
 use crate::{plan, seccomp, sources, sys};
 
 /// A process as its own namespace numbers it: "For hooks executed in the container namespace, it is the pid as seen by the
@@ -120,6 +121,7 @@ impl Place<'_> {
             preserved: 0,
             cgroup: born_in.as_ref().map(AsFd::as_fd),
             directory: self.directory,
+            timings: Recorder::default(),
         };
         let mut init = Init::start(&plan, &slots, &handover)?;
         let executed = init

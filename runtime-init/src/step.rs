@@ -10,6 +10,9 @@ use crate::text::{Bytes, Numbers, Text, TextList};
 pub struct Header {
     /// How many steps follow.
     pub steps: u32,
+    /// Where the init notes when it begins each step, if the runtime wants to know: a file with room for a number of eight
+    /// bytes a step, nanoseconds by CLOCK_REALTIME. That clock is the same in all time namespaces (time_namespaces(7)).
+    pub stamps: Option<Slot>,
 }
 
 /// A descriptor that the init inherits, counted from the one after the plan's own.

@@ -75,6 +75,7 @@ fn steps() -> [Step<'static>; 12] {
 fn encoded() -> Vec<u8> {
     let header = Header {
         steps: steps().len() as u32,
+        stamps: Some(Slot(3)),
     };
     let mut buffer = [0; 1024];
     let mut bytes = postcard::to_slice(&header, &mut buffer).unwrap().to_vec();

@@ -126,10 +126,11 @@ impl Plan {
         self.steps().nth(number)
     }
 
-    /// The plan as the init reads it.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// The plan as the init reads it, and where it is to note the steps' times, if it is.
+    pub(crate) fn encode(&self, stamps: Option<Slot>) -> Vec<u8> {
         let header = Header {
             steps: u32::try_from(self.index.len()).unwrap_or(u32::MAX),
+            stamps,
         };
         let mut bytes = Vec::with_capacity(self.encoded.len() + 8);
         builder::encode(&header, &mut bytes);

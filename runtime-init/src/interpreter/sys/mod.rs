@@ -6,6 +6,7 @@ mod memory;
 mod scheduling;
 pub(crate) mod seccomp;
 mod signals;
+mod stamps;
 mod start;
 mod thread;
 
@@ -17,6 +18,7 @@ pub(crate) use scheduling::{
     reset_cpu_affinity, set_cpu_affinity, set_io_priority, set_memory_policy, set_scheduler,
 };
 pub(crate) use signals::{EndRequests, reset_signals};
+pub(crate) use stamps::Stamps;
 pub(crate) use start::Start;
 
 use runtime_init::{MountAttributes, Numbers};
@@ -43,6 +45,7 @@ mod number {
     pub(super) const SETRESGID: usize = 119;
     pub(super) const PERSONALITY: usize = 135;
     pub(super) const PRCTL: usize = 157;
+    pub(super) const CLOCK_GETTIME: usize = 228;
     pub(super) const EXIT_GROUP: usize = 231;
     pub(super) const KEYCTL: usize = 250;
     pub(super) const UNSHARE: usize = 272;
@@ -59,6 +62,7 @@ mod number {
     pub(super) const EXIT: usize = 93;
     pub(super) const EXIT_GROUP: usize = 94;
     pub(super) const UNSHARE: usize = 97;
+    pub(super) const CLOCK_GETTIME: usize = 113;
     pub(super) const RT_SIGACTION: usize = 134;
     pub(super) const RT_SIGPROCMASK: usize = 135;
     pub(super) const SETRESUID: usize = 147;
@@ -431,6 +435,27 @@ pub(crate) fn receive_descriptors(
         }
     }
     Ok(count)
+}
+
+/// Receives one message, of one byte and perhaps a descriptor; neither when the other end is closed.
+pub(crate) fn receive_file(socket: BorrowedFd<'_>) -> Result<(Option<u8>, Option<OwnedFd>), Errno> {
+    let mut space = [core::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0u8; 1];
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let length = loop {
+        let message = &mut [rustix::io::IoSliceMut::new(&mut byte)];
+        match rustix::net::recvmsg(socket, message, &mut control, flags) {
+            Err(Errno::INTR) => {}
+            answer => break answer?.bytes,
+        }
+    };
+    let file = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    let [word] = byte;
+    Ok(((length == 1).then_some(word), file))
 }
 
 /// Makes the number of an inherited descriptor that of another one.
