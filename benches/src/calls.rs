@@ -53,7 +53,8 @@ fn record(collected: &mut Collected, subject: &Subject, traces: &Traces) {
 
 fn floor(workplace: &Workplace, subject: &Subject) -> Result<Traces> {
     let log = workplace.log("floor");
-    let trace = |origin| follow(&workplace.floor_command(subject, origin), None, &log);
+    let end = workplace.program();
+    let trace = |origin| follow(&workplace.floor_command(subject, origin), None, &end, &log);
     Ok(vec![
         ("run", trace(Origin::RuncSpec)?),
         ("run, Docker's configuration", trace(Origin::Docker)?),
@@ -69,16 +70,16 @@ fn runtime(workplace: &Workplace, subject: &Subject, round: usize) -> Result<Tra
         let purpose = format!("calls-{}-{round}", scenario.name());
         let guarded = workplace.guarded(subject, &purpose, scenario)?;
         let command = guarded.runtime.run_command(&guarded.container);
-        let trace = follow(&command, None, &guarded.runtime.log)?;
+        let trace = follow(&command, None, &workplace.program(), &guarded.runtime.log)?;
         traces.push((operation, trace));
     }
     let purpose = format!("calls-{round}");
     let guarded = workplace.guarded(subject, &purpose, Scenario::Exec)?;
-    traces.extend(lifecycle(&guarded)?);
+    traces.extend(lifecycle(&guarded, &workplace.program())?);
     Ok(traces)
 }
 
-fn lifecycle(guarded: &Guarded<'_>) -> Result<Traces> {
+fn lifecycle(guarded: &Guarded<'_>, end: &Path) -> Result<Traces> {
     let Guarded { runtime, container } = guarded;
     let log: &Path = &runtime.log;
     let on = |name: &str, more: &[&str]| {
@@ -86,13 +87,13 @@ fn lifecycle(guarded: &Guarded<'_>) -> Result<Traces> {
         command.arg(&container.id).args(more);
         command
     };
-    let create = follow(&runtime.create_command(container), None, log)?;
-    let start = follow(&on("start", &[]), guarded.pid(), log)?;
-    let state = follow(&on("state", &[]), None, log)?;
-    let exec = follow(&on("exec", &["/bin/true"]), None, log)?;
-    let kill = follow(&on("kill", &["KILL"]), None, log)?;
+    let create = follow(&runtime.create_command(container), None, end, log)?;
+    let start = follow(&on("start", &[]), guarded.pid(), end, log)?;
+    let state = follow(&on("state", &[]), None, end, log)?;
+    let exec = follow(&on("exec", &["/bin/true"]), None, end, log)?;
+    let kill = follow(&on("kill", &["KILL"]), None, end, log)?;
     guarded.reap();
-    let delete = follow(&on("delete", &[]), None, log)?;
+    let delete = follow(&on("delete", &[]), None, end, log)?;
     Ok(vec![
         ("create", create),
         ("start", start),

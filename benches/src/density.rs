@@ -25,39 +25,54 @@ pub(crate) fn measure(
     numbers: &[usize],
 ) -> Result<Vec<Samples>> {
     let mut collected = Collected::default();
-    for subject in subjects.iter().filter(|subject| !subject.is_floor) {
-        for &number in numbers {
-            let times = all(workplace, subject, number);
-            harness::reap_ended();
-            stop_if_interrupted()?;
-            let times = match times {
-                Ok(times) => times,
-                Err(error) => {
-                    eprintln!("{}: {number} containers skipped: {error}", subject.name);
-                    break;
+    for &number in numbers {
+        let mut runtimes: Vec<&Subject> = subjects
+            .iter()
+            .filter(|subject| !subject.is_floor)
+            .collect();
+        for round in 0..rounds(number) {
+            let mut failed = Vec::new();
+            for &subject in &runtimes {
+                let times = all(workplace, subject, number, round);
+                harness::reap_ended();
+                stop_if_interrupted()?;
+                match times {
+                    Ok(times) => record(&mut collected, subject, number, times),
+                    Err(error) => {
+                        eprintln!("{}: {number} containers skipped: {error}", subject.name);
+                        failed.push(subject.name.clone());
+                    }
                 }
-            };
-            for (operation, time) in times {
-                let key = Key::new(
-                    operation,
-                    format!("{number} containers"),
-                    "ms per container",
-                );
-                let share = milliseconds(time) / number as f64;
-                collected.record(&key, &subject.name, share);
             }
+            runtimes.retain(|subject| !failed.contains(&subject.name));
         }
     }
     Ok(collected.sorted(subjects))
 }
 
-fn all(
-    workplace: &Workplace,
-    subject: &Subject,
-    number: usize,
-) -> Result<Vec<(&'static str, Duration)>> {
+/// Of a few containers one measurement says little.
+fn rounds(number: usize) -> usize {
+    (200 / number).clamp(1, 5)
+}
+
+fn record(collected: &mut Collected, subject: &Subject, number: usize, times: Times) {
+    for (operation, time) in times {
+        let key = Key::new(
+            operation,
+            format!("{number} containers"),
+            "ms per container",
+        );
+        let share = milliseconds(time) / number as f64;
+        collected.record(&key, &subject.name, share);
+    }
+}
+
+/// The operation and how long it took for all containers.
+type Times = Vec<(&'static str, Duration)>;
+
+fn all(workplace: &Workplace, subject: &Subject, number: usize, round: usize) -> Result<Times> {
     let containers = (0..number).map(|index| {
-        let purpose = format!("density-{number}-{index}");
+        let purpose = format!("density-{number}-{round}-{index}");
         workplace.container(&subject.name, &purpose, Scenario::Density)
     });
     let crowd = Crowd {

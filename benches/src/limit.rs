@@ -15,7 +15,7 @@ use crate::workplace::{Guarded, Workplace};
 
 const KIB: u64 = 1024;
 /// The kernel counts in pages; a container of 64 MiB starts everywhere.
-const STEP: u64 = 16 * KIB;
+const STEP: u64 = 4 * KIB;
 const LARGEST: u64 = 64 * KIB * KIB;
 /// A limit is one under which so many starts of as many succeed.
 const STARTS: usize = 5;

@@ -73,12 +73,11 @@ impl<'a> Candidate<'a> {
         };
         let mut files = None;
         if regime == Regime::Cold {
-            let of_rootfs = workplace.rootfs().join("bin/busybox");
             let bundle = match &kind {
                 Kind::Runtime(guarded) => Some(guarded.container.bundle.join("config.json")),
                 _ => None,
             };
-            let others = [of_rootfs].into_iter().chain(bundle);
+            let others = [workplace.program()].into_iter().chain(bundle);
             files = Some(Files::of(&subject.path, others)?);
         }
         if let (Kind::Runtime(guarded), Scenario::Exec) = (&kind, scenario) {

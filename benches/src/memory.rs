@@ -70,7 +70,8 @@ fn peak(workplace: &Workplace, subject: &Subject, purpose: &str) -> Result<u64> 
     let purpose = format!("peak-{purpose}");
     let guarded = workplace.guarded(subject, &purpose, Scenario::Run)?;
     let command = guarded.runtime.run_command(&guarded.container);
-    Ok(follow(&command, None, &guarded.runtime.log)?.peak)
+    let trace = follow(&command, None, &workplace.program(), &guarded.runtime.log)?;
+    Ok(trace.peak)
 }
 
 /// In KiB.

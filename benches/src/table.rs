@@ -29,7 +29,10 @@ pub(crate) fn render(title: &str, series: &[(String, Vec<f64>)]) -> String {
         let Summary { median, min, p90 } = summary;
         let _ = write!(text, "\n{name:12}{median:10.2}{min:10.2}{p90:10.2}");
         for (_, reference) in &references {
-            let _ = write!(text, "{:9.2}", median / reference);
+            let _ = match *reference {
+                0.0 => write!(text, "{:>9}", "-"),
+                _ => write!(text, "{:9.2}", median / reference),
+            };
         }
     }
     text.push('\n');

@@ -4,11 +4,14 @@
 //! A process of its own does that, so that whom it has traced goes on when it is done:
 //!
 //! ```text
-//! benches trace OUT PID PROGRAM ARGUMENT…      PID is that of a process to be traced beside the command, or 0
+//! benches trace OUT PID END PROGRAM ARGUMENT…
+//!
+//! PID is that of a process to be traced beside the command, or 0; END the container's own program, which is not traced
 //! ```
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -23,7 +26,7 @@ use crate::sys::trace::{self, Stop};
 enum Role {
     /// The program that was called, with all its threads.
     Runtime,
-    /// A process that it made, until it becomes another program: what enters the container.
+    /// A process that it made, until the container's program runs.
     Init,
 }
 
@@ -32,19 +35,24 @@ enum Role {
 pub(crate) struct Trace {
     /// System calls of the program that was called.
     pub(crate) runtime: u64,
-    /// System calls of the processes that it made, until they became another program.
+    /// System calls of the processes that it made, until the container's program runs.
     pub(crate) init: u64,
     /// The most memory that one of them had, in KiB.
     pub(crate) peak: u64,
 }
 
 /// Traces a command, which must succeed, and a process beside it.
-pub(crate) fn follow(command: &Command, beside: Option<i32>, log: &Path) -> Result<Trace> {
+pub(crate) fn follow(
+    command: &Command,
+    beside: Option<i32>,
+    end: &Path,
+    log: &Path,
+) -> Result<Trace> {
     let out = log.with_extension("trace");
     let own = std::env::current_exe().context("the bench's own path")?;
     let mut tracer = Command::new(own);
     tracer.arg("trace").arg(&out);
-    tracer.arg(beside.unwrap_or(0).to_string());
+    tracer.arg(beside.unwrap_or(0).to_string()).arg(end);
     tracer.arg(command.get_program()).args(command.get_args());
     let errors = fs::File::create(log).context(log.display())?;
     tracer.stdin(Stdio::null()).stdout(Stdio::null());
@@ -64,8 +72,8 @@ pub(crate) fn follow(command: &Command, beside: Option<i32>, log: &Path) -> Resu
 
 /// `benches trace`.
 pub(crate) fn main(out: &Path, arguments: &[&str]) -> Result<()> {
-    let [beside, program, arguments @ ..] = arguments else {
-        return Err(Error::new("trace: PID PROGRAM ARGUMENT... expected"));
+    let [beside, end, program, arguments @ ..] = arguments else {
+        return Err(Error::new("trace: PID END PROGRAM ARGUMENT... expected"));
     };
     let beside: i32 = beside.parse().context(beside)?;
     let mut command = Command::new(program);
@@ -73,7 +81,7 @@ pub(crate) fn main(out: &Path, arguments: &[&str]) -> Result<()> {
     let root = trace::spawn(&mut command).context(program)?;
     let mut tracer = Tracer {
         root,
-        program: fs::canonicalize(program).context(program)?,
+        end: identity(Path::new(end)).context(end)?,
         processes: BTreeMap::new(),
         trace: Trace::default(),
     };
@@ -108,7 +116,7 @@ fn threads(pid: i32) -> Vec<i32> {
 
 struct Tracer {
     root: i32,
-    program: std::path::PathBuf,
+    end: Identity,
     processes: BTreeMap<i32, Role>,
     trace: Trace,
 }
@@ -128,7 +136,7 @@ impl Tracer {
                     self.count(pid);
                     0
                 }
-                Stop::Program if self.is_another(pid) => {
+                Stop::Program if self.is_at_its_end(pid) => {
                     self.processes.remove(&pid);
                     trace::detach(pid);
                     continue;
@@ -166,14 +174,19 @@ impl Tracer {
         }
     }
 
-    /// Whether it has become a program that is not the runtime's: its init has no name in the file system, or the runtime's.
-    fn is_another(&self, pid: i32) -> bool {
-        let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-        let name = program.to_string_lossy();
-        let is_own =
-            program == self.program || name.starts_with("/memfd:") || name.ends_with(" (deleted)");
-        pid != self.root && !is_own
+    /// Whether it has become the container's program. It may go by any path there.
+    fn is_at_its_end(&self, pid: i32) -> bool {
+        let program = identity(Path::new(&format!("/proc/{pid}/exe")));
+        program.is_ok_and(|program| program == self.end)
     }
+}
+
+/// Device and inode.
+type Identity = (u64, u64);
+
+fn identity(file: &Path) -> std::io::Result<Identity> {
+    let metadata = fs::metadata(file)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 fn status_field(pid: i32, name: &str) -> Option<String> {

@@ -51,6 +51,11 @@ impl Workplace {
         self.files.path().join("rootfs")
     }
 
+    /// What the containers run.
+    pub(crate) fn program(&self) -> PathBuf {
+        self.rootfs().join("bin/busybox")
+    }
+
     /// What the runtimes see of cgroups, in a word.
     pub(crate) fn cgroup_version(&self) -> &'static str {
         if self.corner.layout.is_v2() {
