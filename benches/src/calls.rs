@@ -47,7 +47,6 @@ fn record(collected: &mut Collected, subject: &Subject, traces: &Traces) {
         };
         add("runtime", trace.runtime);
         add("init", trace.init);
-        add("both", trace.runtime + trace.init);
     }
 }
 

@@ -23,7 +23,10 @@ use crate::sys::harness;
 use crate::workplace::Workplace;
 
 /// The callers: a name, the heap in MiB and the number of threads.
-const CALLERS: [(&str, &str, &str); 2] = [("small", "0", "1"), ("1 GiB, 64 threads", "1024", "64")];
+const CALLERS: [(&str, &str, &str); 2] = [(SMALL, "0", "1"), (LARGE, "1024", "64")];
+pub(crate) const OPERATION: &str = "create by the library";
+pub(crate) const SMALL: &str = "small";
+pub(crate) const LARGE: &str = "large";
 
 pub(crate) fn measure(workplace: &Workplace, runs: usize) -> Result<Vec<Samples>> {
     let mut callers = Vec::new();
@@ -35,7 +38,7 @@ pub(crate) fn measure(workplace: &Workplace, runs: usize) -> Result<Vec<Samples>
     }
     let mut collected = Collected::default();
     let mut order = Order::new(callers.len());
-    let key = Key::new("create by the library", "hot", "ms");
+    let key = Key::new(OPERATION, "hot", "ms");
     for _ in 0..runs {
         for &index in order.shuffle() {
             let time = callers[index].create()?;

@@ -51,7 +51,7 @@ fn main() -> ExitCode {
             report::read(Path::new(file)).map(|whole| print(markdown::table(&whole)))
         }
         ["table", file, readme] => markdown::rewrite(Path::new(file), Path::new(readme)),
-        ["plot", file, svg] => draw(Path::new(file), Path::new(svg)),
+        ["plot", file, svg, operations @ ..] => draw(Path::new(file), Path::new(svg), operations),
         // What the bench calls itself with.
         ["trace", out, rest @ ..] => tracer::main(Path::new(out), rest),
         ["create", bundle, id, state, heap, threads] => {
@@ -72,8 +72,10 @@ fn print(text: String) {
     print!("{text}");
 }
 
-fn draw(file: &Path, svg: &Path) -> Result<()> {
-    let entries = report::entries(&report::read(file)?);
+/// Draws these operations, or all.
+fn draw(file: &Path, svg: &Path, operations: &[&str]) -> Result<()> {
+    let mut entries = report::entries(&report::read(file)?);
+    entries.retain(|entry| operations.is_empty() || operations.contains(&entry.operation.as_str()));
     fs::write(svg, plot::render(&entries)).context(svg.display())
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::{Context, Error, Result};
+use crate::heap;
 use crate::report::{self, Entry};
 
 /// What stands between these lines of a file is made by this program.
@@ -42,6 +43,14 @@ pub(crate) fn table(whole: &Value) -> String {
     for own in entries.iter().filter(|entry| entry.subject == OWN) {
         let name = name(own);
         let peers = others.iter().map(|subject| median(&entries, own, subject));
+        // Nothing is made by a command that starts nothing.
+        if own.median == 0.0
+            && peers
+                .clone()
+                .all(|peer| peer.is_none_or(|peer| peer == 0.0))
+        {
+            continue;
+        }
         if own.unit == "ms" {
             let ratios = peers.map(|peer| peer.map(|peer| format!("{:.2}", own.median / peer)));
             let _ = writeln!(times, "| {name} | {:.2} |{}", own.median, cells(ratios));
@@ -51,6 +60,7 @@ pub(crate) fn table(whole: &Value) -> String {
             let _ = writeln!(figures, "| {name}, {unit} | {value} |{}", cells(peers));
         }
     }
+    let notes = notes(&entries);
     for (rows, first, prefix) in [(times, "bareboat, ms", "to "), (figures, OWN, "")] {
         if !rows.is_empty() {
             let names = others.iter().map(|name| Some(format!("{prefix}{name}")));
@@ -58,6 +68,40 @@ pub(crate) fn table(whole: &Value) -> String {
             let head = cells(names);
             let _ = write!(text, "\n| | {first} |{head}\n|{rule}\n{rows}");
         }
+    }
+    if !notes.is_empty() {
+        text += "\n";
+        text += &notes;
+    }
+    text
+}
+
+/// What is neither bareboat's alone nor a comparison with others.
+fn notes(entries: &[Entry]) -> String {
+    let find = |operation: &str, regime: &str, subject: &str| {
+        let mut entries = entries.iter().filter(|entry| entry.subject == subject);
+        let entry = entries.find(|entry| entry.operation == operation && entry.regime == regime);
+        entry.map(|entry| entry.median)
+    };
+    let mut text = String::new();
+    for regime in ["hot", "spaced"] {
+        let (spawn, state) = (find("spawn", regime, "spawn"), find("state", regime, OWN));
+        if let (Some(spawn), Some(state)) = (spawn, state) {
+            let more = state - spawn;
+            let _ = writeln!(
+                text,
+                "- `state`, {regime}, takes {more:.2} ms more than the spawn of a static program that does nothing ({spawn:.2} ms)."
+            );
+        }
+    }
+    let create = |subject| find(heap::OPERATION, "hot", subject);
+    if let (Some(small), Some(large)) = (create(heap::SMALL), create(heap::LARGE)) {
+        let _ = writeln!(
+            text,
+            "- `create` by the library takes {large:.2} ms in a process with a heap of 1 GiB and 64 threads: {:.2} of what it takes in a \
+             small one.",
+            large / small
+        );
     }
     text
 }
@@ -146,6 +190,10 @@ mod tests {
             "subjects": [{"name": "crun", "version": "crun version 1"}, {"name": "floor", "version": "0.1.0"}],
             "results": [
                 result("spawn", "ms", "spawn", 0.5),
+                result("state", "ms", "bareboat", 0.75),
+                result("create by the library", "ms", "small", 4.0),
+                result("create by the library", "ms", "large", 5.0),
+                result("kill", "calls", "bareboat", 0.0),
                 result("run", "ms", "floor", 4.0),
                 result("run", "ms", "bareboat", 5.0),
                 result("run", "ms", "crun", 10.0),
@@ -163,12 +211,16 @@ Medians of 2 interleaved runs on Linux 6.1, 2 processors, cgroup v2; crun versio
 
 | | bareboat, ms | to floor | to crun |
 |---|---|---|---|
+| state, hot | 0.75 | | |
 | run, hot | 5.00 | 1.25 | 0.50 |
 | exec, hot | 3.00 | | |
 
 | | bareboat | floor | crun |
 |---|---|---|---|
 | PSS, hot, KiB | 84 | | 768 |
+
+- `state`, hot, takes 0.25 ms more than the spawn of a static program that does nothing (0.50 ms).
+- `create` by the library takes 5.00 ms in a process with a heap of 1 GiB and 64 threads: 1.25 of what it takes in a small one.
 ";
         assert_eq!(table(&whole()), expected);
     }

@@ -10,7 +10,7 @@ usage: benches startup [OPTION]...    the time of commands
        benches all [OPTION]...        everything
        benches compare OLD.json NEW.json
        benches table FILE.json [README.md]
-       benches plot FILE.json FILE.svg
+       benches plot FILE.json FILE.svg [OPERATION]...
 options: --runs N  --spaced-ms MS  --only SCENARIO,...  --containers N,...
          --bareboat PATH  --peer NAME=PATH  --without NAME  --json FILE  --svg FILE";
 
