@@ -102,34 +102,20 @@ struct Crowd<'a> {
 }
 
 impl Crowd<'_> {
-    /// Has the callers do something to all containers; gives the time until all is done.
+    /// Has the callers do something to all containers, until it fails; gives the time until all is done.
     fn in_parallel(
         &self,
         act: impl Fn(&Runtime<'_>, &Container) -> Result<Duration> + Sync,
     ) -> Result<Duration> {
-        let next = AtomicUsize::new(0);
         let failure: Mutex<Option<Error>> = Mutex::new(None);
-        let fail = |error| {
-            if let Ok(mut failure) = failure.lock() {
+        let begin = Instant::now();
+        self.for_each(|runtime, container| {
+            let result = stop_if_interrupted().and_then(|()| act(runtime, container));
+            let is_success = result.is_ok();
+            if let (Err(error), Ok(mut failure)) = (result, failure.lock()) {
                 failure.get_or_insert(error);
             }
-            next.store(self.containers.len(), Ordering::Relaxed);
-        };
-        let call = |caller: usize| {
-            let mut runtime = self.workplace.runtime(self.subject);
-            runtime.log.set_extension(format!("{caller}.log"));
-            while let Some(container) = self.containers.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let result = stop_if_interrupted().and_then(|()| act(&runtime, container));
-                if let Err(error) = result {
-                    fail(error);
-                }
-            }
-        };
-        let begin = Instant::now();
-        thread::scope(|scope| {
-            for caller in 0..CALLERS {
-                scope.spawn(move || call(caller));
-            }
+            is_success
         });
         let time = begin.elapsed();
         match failure.into_inner() {
@@ -138,18 +124,38 @@ impl Crowd<'_> {
             Err(_) => Err(Error::new("a caller panicked")),
         }
     }
+
+    /// Has the callers share the containers, until one says that it is enough.
+    fn for_each(&self, act: impl Fn(&Runtime<'_>, &Container) -> bool + Sync) {
+        let next = AtomicUsize::new(0);
+        let call = |caller: usize| {
+            let mut runtime = self.workplace.runtime(self.subject);
+            runtime.log.set_extension(format!("{caller}.log"));
+            while let Some(container) = self.containers.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if !act(&runtime, container) {
+                    next.store(self.containers.len(), Ordering::Relaxed);
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for caller in 0..CALLERS {
+                let call = &call;
+                scope.spawn(move || call(caller));
+            }
+        });
+    }
 }
 
 impl Drop for Crowd<'_> {
     fn drop(&mut self) {
-        let runtime = self.workplace.runtime(self.subject);
-        for container in &self.containers {
+        self.for_each(|runtime, container| {
             if let Err(error) = runtime.delete_leftover(container) {
                 eprintln!("benches: {error}");
             }
             // Bundles of a thousand containers would be in the way of later scenarios.
             let _ = std::fs::remove_dir_all(&container.bundle);
-        }
+            true
+        });
         harness::reap_ended();
     }
 }

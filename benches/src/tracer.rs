@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Context, Error, Result};
 use crate::runtime::failure;
+use crate::sys::harness;
 use crate::sys::trace::{self, Stop};
 
 /// Who makes a call.
@@ -75,6 +76,8 @@ pub(crate) fn main(out: &Path, arguments: &[&str]) -> Result<()> {
     let [beside, end, program, arguments @ ..] = arguments else {
         return Err(Error::new("trace: PID END PROGRAM ARGUMENT... expected"));
     };
+    // The command may go on after an interrupt, and is to be waited for.
+    harness::note_interrupts().context("signal handlers")?;
     let beside: i32 = beside.parse().context(beside)?;
     let mut command = Command::new(program);
     command.args(arguments);
