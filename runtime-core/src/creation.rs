@@ -37,6 +37,8 @@ pub(crate) struct Creation<'a> {
     intel_rdt: Option<intel_rdt::Making>,
     root_mount: Option<MountId>,
     init: Option<Init>,
+    /// The init, where it is known before it is ready.
+    process: Option<ProcessId>,
     /// Others know the container by now, and may kill it.
     is_known: bool,
     net_devices: Option<Moves>,
@@ -63,6 +65,7 @@ impl<'a> Creation<'a> {
             intel_rdt: None,
             root_mount: None,
             init: None,
+            process: None,
             is_known: false,
             net_devices: None,
             console: None,
@@ -124,6 +127,9 @@ impl<'a> Creation<'a> {
         self.record_cgroup(&mut record)?;
         // After the record: a configuration without one is that of a container whose record was lost.
         self.directory.write_config(self.builder.bundle.text())?;
+        if !self.plan.forks {
+            self.process = Some(self.identify_init()?);
+        }
         loop {
             match self.progress()? {
                 Progress::Reached(Rendezvous::Cgroup) => self.start_unit(&mut record)?,
@@ -376,11 +382,17 @@ impl<'a> Creation<'a> {
         }
         drop(span);
         let _span = self.builder.timings.span("write state and pid file");
-        let process =
-            ProcessId::of(pid).host(|| format!("read the start time of process {pid}"))?;
-        record.init = Some(process);
+        record.init = Some(match self.process {
+            Some(process) => process,
+            None => self.identify_init()?,
+        });
         self.directory.write(record)?;
         self.builder.wishes.write_pid_file(pid)
+    }
+
+    fn identify_init(&self) -> Result<ProcessId> {
+        let pid = self.init()?.pid();
+        ProcessId::of(pid).host(|| format!("read the start time of process {pid}"))
     }
 
     /// Takes everything back, and gives the error that was the reason.

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Spec};
 use runtime_init::{Step, Text};
+use rustix::fs::{CWD, readlinkat};
+use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::id_mappings;
@@ -62,6 +64,23 @@ pub(crate) fn names(flags: u32) -> String {
         .filter(|(flag, _)| flags & flag != 0)
         .map(|(_, name)| *name);
     names.collect::<Vec<_>>().join(", ")
+}
+
+/// Whether the caller is in the first namespace of a kind; in a kernel without such namespaces everybody is. These are user
+/// and cgroup namespaces, by their CLONE_NEW flag.
+///
+/// The link's text tells as much as the namespace itself, which the kernel would have to open. The numbers are
+/// PROC_USER_INIT_INO and PROC_CGROUP_INIT_INO of include/linux/proc_ns.h.
+pub(crate) fn is_initial(kind: u32) -> bool {
+    let (path, link) = match kind {
+        NEWUSER => ("/proc/self/ns/user", "user:[4026531837]"),
+        NEWCGROUP => ("/proc/self/ns/cgroup", "cgroup:[4026531835]"),
+        _ => return false,
+    };
+    match readlinkat(CWD, path, Vec::new()) {
+        Ok(found) => found.as_bytes() == link.as_bytes(),
+        Err(errno) => errno == Errno::NOENT,
+    }
 }
 
 /// The namespaces of a configuration.
