@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use oci_spec::runtime::Spec;
 use runtime_init::Rendezvous;
 
-use crate::cgroup::{Cgroup, CgroupError, CgroupPlan};
+use crate::cgroup::{Cgroup, CgroupError, CgroupPlan, Making};
 use crate::create::ContainerBuilder;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::exhaustion::{self, Before};
@@ -30,6 +30,8 @@ pub(crate) struct Creation<'a> {
     facts: &'a HostFacts,
     plan: Plan,
     directory: Directory,
+    /// What there is of the cgroup while it is not whole.
+    making: Making,
     cgroup: Option<Cgroup>,
     before: Before,
     intel_rdt: Option<intel_rdt::Making>,
@@ -55,6 +57,7 @@ impl<'a> Creation<'a> {
             facts,
             plan,
             directory,
+            making: Making::default(),
             cgroup: None,
             before: Before::default(),
             intel_rdt: None,
@@ -96,7 +99,6 @@ impl<'a> Creation<'a> {
         if record.notify {
             notify_socket::make_directory(self.directory.path())?;
         }
-        record.intended_cgroup = self.plan.cgroup.as_ref().map(CgroupPlan::intended);
         self.intel_rdt = self
             .plan
             .intel_rdt
@@ -104,16 +106,26 @@ impl<'a> Creation<'a> {
             .map(IntelRdt::prepare)
             .transpose()?;
         record.intel_rdt = self.intel_rdt.as_ref().map(|making| making.group.clone());
-        let span = self.builder.timings.span("write the state");
-        self.directory.write(&record)?;
-        // After the record: a configuration without one is that of a container whose record was lost.
-        self.directory.write_config(self.builder.bundle.text())?;
-        drop(span);
+        // What is made before the init outlives this process; the init does not.
+        let makes_first = self.intel_rdt.is_some() || self.has_birthplace();
+        if makes_first {
+            self.record_intentions(&mut record)?;
+        }
         if let Some(making) = &mut self.intel_rdt {
             making.make()?;
         }
-        self.make_cgroup(&mut record)?;
+        self.make_birthplace()?;
         self.start_init(&mut record)?;
+        // The init has enough to do meanwhile.
+        if !makes_first {
+            self.record_intentions(&mut record)?;
+        }
+        self.make_cgroup()?;
+        self.record_cgroup(&mut record)?;
+        // After the record: a configuration without one is that of a container whose record was lost.
+        let span = self.builder.timings.span("write the configuration");
+        self.directory.write_config(self.builder.bundle.text())?;
+        drop(span);
         loop {
             match self.progress()? {
                 Progress::Reached(Rendezvous::Cgroup) => self.start_unit(&mut record)?,
@@ -180,7 +192,20 @@ impl<'a> Creation<'a> {
         init.progress(&self.plan)
     }
 
-    fn make_cgroup(&mut self, record: &mut Record) -> Result<()> {
+    /// Notes what is about to be made.
+    fn record_intentions(&self, record: &mut Record) -> Result<()> {
+        let _span = self.builder.timings.span("write the state");
+        record.intended_cgroup = self.plan.cgroup.as_ref().map(CgroupPlan::intended);
+        self.directory.write(record)
+    }
+
+    fn has_birthplace(&self) -> bool {
+        let plan = self.plan.cgroup.as_ref();
+        plan.is_some_and(CgroupPlan::has_birthplace)
+    }
+
+    /// Makes the part of the cgroup that the init is born in.
+    fn make_birthplace(&mut self) -> Result<()> {
         let Some(plan) = &self.plan.cgroup else {
             return Ok(());
         };
@@ -199,14 +224,30 @@ impl<'a> Creation<'a> {
         if plan.unit().is_some() {
             return Ok(());
         }
-        let span = self.builder.timings.span("make the cgroup");
-        let cgroup = plan.create().map_err(crate::cgroup_error)?;
-        drop(span);
+        let _span = self.builder.timings.span("make the cgroup to be born in");
+        let made = plan.make_birthplace(&mut self.making);
+        made.map_err(crate::cgroup_error)
+    }
+
+    /// Makes what is left of the cgroup, and has the init join it.
+    fn make_cgroup(&mut self) -> Result<()> {
+        let plan = self.plan.cgroup.as_ref();
+        let Some(plan) = plan.filter(|plan| plan.unit().is_none()) else {
+            return Ok(());
+        };
+        let span = self.builder.timings.span("make the cgroups");
+        let made = plan.make_rest(&mut self.making);
+        made.map_err(crate::cgroup_error)?;
+        let cgroup = std::mem::take(&mut self.making).into_cgroup();
+        let cgroup = self.cgroup.insert(cgroup);
         if !cgroup.is_new() {
-            self.before = Before::of(Some(&cgroup));
+            self.before = Before::of(Some(cgroup));
         }
-        self.cgroup = Some(cgroup);
-        self.record_cgroup(record)
+        drop(span);
+        stations::made_cgroup(cgroup);
+        let tasks = cgroup.task_files();
+        let tasks = tasks.host(|| "open the cgroup's tasks".to_owned())?;
+        self.init()?.enter_cgroups(&self.plan, &tasks)
     }
 
     /// Has systemd make the cgroup around the init, which waits for that.
@@ -220,14 +261,16 @@ impl<'a> Creation<'a> {
         let cgroup = self.cgroup.insert(cgroup);
         self.before = Before::of_new(Some(cgroup));
         plan.fill(cgroup, pid).map_err(crate::cgroup_error)?;
+        stations::made_cgroup(cgroup);
         self.record_cgroup(record)
     }
 
+    /// Notes what there is of the cgroup, if there is any: whoever is in it from now on may be killed as the container's.
     fn record_cgroup(&self, record: &mut Record) -> Result<()> {
-        if let Some(cgroup) = &self.cgroup {
-            stations::made_cgroup(cgroup);
-        }
-        record.cgroup = self.cgroup.clone();
+        let Some(cgroup) = &self.cgroup else {
+            return Ok(());
+        };
+        record.cgroup = Some(cgroup.clone());
         record.intended_cgroup = None;
         let _span = self.builder.timings.span("write the state");
         self.directory.write(record)
@@ -239,13 +282,8 @@ impl<'a> Creation<'a> {
             user_namespaces: UserNamespaces::new(self.directory.path()),
             ..sources::Context::default()
         };
-        let mut cgroup = None;
-        if let Some(made) = &self.cgroup {
-            context.tasks = made
-                .task_files()
-                .host(|| "open the cgroup's tasks".to_owned())?;
-            cgroup = made.v2_directory().host(|| "open the cgroup".to_owned())?;
-        }
+        let birthplace = self.making.birthplace();
+        let birthplace = birthplace.host(|| "open the cgroup".to_owned())?;
         if !self.builder.options.start_at_once {
             context.listener = Some(self.directory.listen()?);
         }
@@ -265,7 +303,7 @@ impl<'a> Creation<'a> {
         let handover = Handover {
             stdio: wishes.stdio.streams(&mut null)?,
             preserved: wishes.preserved,
-            cgroup: cgroup.as_ref().map(OwnedFd::as_fd),
+            cgroup: birthplace.as_ref().map(OwnedFd::as_fd),
             directory: self.directory.path(),
             timings: self.builder.timings.clone(),
         };
@@ -362,6 +400,7 @@ impl<'a> Creation<'a> {
         {
             tracing::warn!("the cgroup of {} is left behind: {cause}", self.builder.id);
         }
+        self.making.discard();
         if let Some(making) = &self.intel_rdt {
             making.undo();
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Spec;
 
+use crate::cgroup::Cgroup;
 use crate::container::Container;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::hooks::{self, Kind};
@@ -50,14 +51,17 @@ impl Container {
 
     /// Takes back what `create` made, whose directory this is, and runs the poststop hooks.
     pub(crate) fn destroy(&self, directory: &Directory, status: Status, force: bool) -> Result<()> {
-        let span = self.timings.span("end what is left in the container");
-        self.end_all(status, force)
-            .map_err(|error| error.context(format_args!("delete {}", self.id())))?;
-        drop(span);
-        let span = self.timings.span("remove what was made for it");
-        if let Some(cgroup) = &self.record.cgroup {
-            cgroup.remove().map_err(cgroup_error)?;
+        let span = self
+            .timings
+            .span("end what is left in it, and remove its cgroup");
+        if !self.left_an_empty_cgroup(status) {
+            self.end_all(status, force)
+                .map_err(|error| error.context(format_args!("delete {}", self.id())))?;
+            if let Some(cgroup) = &self.record.cgroup {
+                cgroup.remove().map_err(cgroup_error)?;
+            }
         }
+        drop(span);
         if let Some(cgroup) = &self.record.intended_cgroup
             && let Err(cause) = cgroup.remove()
         {
@@ -72,7 +76,6 @@ impl Container {
                 .unmount(rootfs)
                 .host(|| format!("unmount {}", rootfs.display()))?;
         }
-        drop(span);
         let _span = self.timings.span("remove the state directory");
         // The copy of the configuration goes with the directory.
         let spec = self.spec_with_later_hooks();
@@ -112,6 +115,13 @@ impl Container {
                 salvage::remove(&directory, id, true)
             }
         }
+    }
+
+    /// Whether it has ended, and nobody was in its cgroup any more, which is removed then: the kernel knows that without
+    /// being asked who is there, and in most cases it is so.
+    fn left_an_empty_cgroup(&self, status: Status) -> bool {
+        let cgroup = self.record.cgroup.as_ref();
+        status == Status::Stopped && cgroup.is_some_and(Cgroup::remove_if_empty)
     }
 
     /// Kills what is left in the container, and waits until it is gone.

@@ -222,13 +222,14 @@ impl<'a> ExecBuilder<'a> {
 
     fn start_init(&self, plan: &plan::Plan, entry: Entry, pidfd: BorrowedFd<'_>) -> Result<Init> {
         let span = self.timings.span("open what the init inherits");
-        let mut context = sources::Context {
+        let context = sources::Context {
             init: Some(pidfd),
             ..sources::Context::default()
         };
-        if entry != Entry::Moved {
-            context.tasks = self.place().task_files()?;
-        }
+        let tasks = match entry {
+            Entry::Itself { .. } => self.place().task_files()?,
+            Entry::Moved => Vec::new(),
+        };
         let slots = sources::open(plan, context)?;
         drop(span);
         let directory = self.container.directory();
@@ -247,10 +248,13 @@ impl<'a> ExecBuilder<'a> {
             Entry::Moved => start(None),
             Entry::Itself { .. } => self.place().start(start),
         };
-        match exec_cpu_affinity::initial(&self.process)? {
+        let init = match exec_cpu_affinity::initial(&self.process)? {
             Some(cpus) => exec_cpu_affinity::on(&cpus, start),
             None => start(),
-        }
+        }?;
+        init.enter_cgroups(plan, &tasks)
+            .inspect_err(|_| init.kill())?;
+        Ok(init)
     }
 
     fn place(&self) -> Place<'_> {

@@ -182,12 +182,12 @@ pub(crate) fn enter(plan: &mut Builder<'_>) -> Result<()> {
     } else {
         at_birth
     };
-    plan.plan.clone_flags = at_birth;
+    plan.plan.clone_flags = at_birth & !plan.made_first;
     // Without root's rights there is none over the others before the user namespace that owns them is joined.
     let user_first = plan.facts.is_unprivileged();
     join(plan, &namespaces, |flag| (flag == NEWUSER) == user_first)?;
     join(plan, &namespaces, |flag| (flag == NEWUSER) != user_first)?;
-    let later = namespaces.new & !LATE & !at_birth;
+    let later = namespaces.new & !LATE & !at_birth & !plan.made_first;
     unshare(plan, later & NEWUSER);
     id_mappings::plan(plan, &namespaces)?;
     unshare(plan, later & !NEWUSER);
@@ -203,11 +203,28 @@ pub(crate) fn enter(plan: &mut Builder<'_>) -> Result<()> {
         plan.plan.forks = true;
     }
     unshare(plan, namespaces.new & NEWCGROUP);
-    if namespaces.new & NEWNET != 0 {
-        plan.step(
-            Origin::Default("loopback interface"),
-            &Step::BringLoopbackUp,
-        );
+    if namespaces.new & !plan.made_first & NEWNET != 0 {
+        bring_loopback_up(plan);
+    }
+    Ok(())
+}
+
+fn bring_loopback_up(plan: &mut Builder<'_>) {
+    let origin = Origin::Default("loopback interface");
+    plan.step(origin, &Step::BringLoopbackUp);
+}
+
+/// Has the init make the network namespace, before it joins its cgroups: the kernel takes as long for the one as the runtime
+/// for the others, and so both are done at once.
+///
+/// Not where another namespace has to be there before, a user namespace that owns it for one.
+pub(crate) fn make_network_first(plan: &mut Builder<'_>) -> Result<()> {
+    let namespaces = Namespaces::of(plan)?;
+    let depends = namespaces.has(NEWUSER) || !namespaces.joined.is_empty();
+    if namespaces.new & NEWNET != 0 && !depends && !plan.facts.is_unprivileged() {
+        unshare(plan, NEWNET);
+        bring_loopback_up(plan);
+        plan.made_first = NEWNET;
     }
     Ok(())
 }

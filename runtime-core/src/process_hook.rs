@@ -108,7 +108,6 @@ impl Place<'_> {
             .host(|| "open the cgroup".to_owned())?
             .flatten();
         let context = sources::Context {
-            tasks: tasks.unwrap_or_default(),
             init: Some(self.pidfd),
             ..sources::Context::default()
         };
@@ -125,7 +124,9 @@ impl Place<'_> {
             timings: Recorder::default(),
         };
         let mut init = Init::start(&plan, &slots, &handover)?;
-        let executed = self.follow(&mut init, &plan);
+        let executed = init
+            .enter_cgroups(&plan, &tasks.unwrap_or_default())
+            .and_then(|()| self.follow(&mut init, &plan));
         if executed.is_err() {
             init.kill();
         }

@@ -88,9 +88,9 @@ impl From<&Scheduling> for SchedulingAttributes {
     reason = "the step says what its fields are; they carry the names of the system calls' arguments"
 )]
 pub enum Step<'a> {
-    /// Write `0` to `count` open `tasks` files from `first` on: the process moves itself, which spares the kernel's
-    /// global lock (cgroups(7)). The slots are closed.
-    JoinCgroups { first: Slot, count: u16 },
+    /// Write `0` to so many `tasks` files: the process moves itself, which spares the kernel's global lock (cgroups(7)). The
+    /// runtime sends them, open, in its first message, when it has made the cgroups.
+    JoinCgroups { count: u16 },
     /// setns(2) to a namespace, or to several by a pidfd. The slot is closed.
     JoinNamespaces { slot: Slot, flags: u32 },
     /// unshare(2).

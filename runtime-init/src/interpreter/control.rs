@@ -72,9 +72,38 @@ impl Control {
             operation: Operation::Whole,
             value: 0,
         })?;
-        match sys::receive_descriptors(self.as_fd(), first).during(Operation::Control)? {
-            0 => sys::exit(1),
-            count => Ok(count),
+        let mut number = first;
+        self.receive(|tree| {
+            sys::replace(number, &tree).during(Operation::Control)?;
+            number = number.wrapping_add(1);
+            Ok(())
+        })
+    }
+
+    /// Moves this process into the cgroups whose `tasks` files the runtime sends.
+    pub(crate) fn join_cgroups(&self, count: u16) -> Outcome {
+        let joined = self.receive(|tasks| {
+            let written = rustix::io::write(tasks, b"0");
+            written.map(drop).during(Operation::Write)
+        })?;
+        if joined == u32::from(count) {
+            Ok(())
+        } else {
+            Err(fault(Operation::Control, Errno::PROTO))
+        }
+    }
+
+    /// Takes the descriptors of the next message. Without any, the runtime is gone.
+    fn receive(&self, mut take: impl FnMut(OwnedFd) -> Outcome) -> Result<u32, Fault> {
+        let mut outcome = Ok(());
+        let received = sys::receive_descriptors(self.as_fd(), |descriptor| {
+            if outcome.is_ok() {
+                outcome = take(descriptor);
+            }
+        });
+        match received.during(Operation::Control)? {
+            (_, 0) => sys::exit(1),
+            (_, count) => outcome.map(|()| count),
         }
     }
 
@@ -174,7 +203,8 @@ fn receive_word(socket: BorrowedFd<'_>) -> Result<Option<u8>, Errno> {
 
 /// The same as [`receive_go`], with a file for the times of the steps. Without it the program starts all the same.
 fn receive_stamps(socket: BorrowedFd<'_>, stamps: &mut Option<sys::Stamps>) -> Result<bool, Errno> {
-    let (word, file) = sys::receive_file(socket)?;
+    let mut file = None;
+    let (word, _) = sys::receive_descriptors(socket, |received| file = Some(received))?;
     let goes_on = word == Some(GO);
     if goes_on {
         *stamps = file.and_then(|file| sys::Stamps::map(file.as_fd()).ok());

@@ -108,7 +108,7 @@ impl Interpreter {
     fn execute(&mut self, index: u32, step: Step<'static>) -> Outcome {
         use Operation::Whole;
         match step {
-            Step::JoinCgroups { first, count } => self.join_cgroups(first, count),
+            Step::JoinCgroups { count } => self.control.join_cgroups(count),
             Step::JoinNamespaces { slot, flags } => self.join_namespaces(slot, flags),
             Step::Unshare { flags } => sys::unshare(flags).during(Whole),
             Step::Fork => self.fork(index),
@@ -243,16 +243,6 @@ impl Interpreter {
 
     fn keep(&mut self, path: &core::ffi::CStr, mount: OwnedFd) -> Outcome {
         self.root.as_mut().ok_or(NO_ROOT)?.keep(path, mount);
-        Ok(())
-    }
-
-    fn join_cgroups(&self, first: Slot, count: u16) -> Outcome {
-        for offset in 0..count {
-            let tasks = self.slot(Slot(first.0.wrapping_add(offset)));
-            rustix::io::write(tasks, b"0").during(Operation::Write)?;
-        }
-        // They are the host's, and the process may soon be seen by others.
-        sys::close_inherited(self.start.slot(first), count);
         Ok(())
     }
 
