@@ -16,10 +16,7 @@ const ATTRIBUTES: MountAttributes = MountAttributes {
 /// Steps with every kind of argument that there is.
 fn steps() -> [Step<'static>; 12] {
     [
-        Step::JoinCgroups {
-            first: Slot(3),
-            count: u16::MAX,
-        },
+        Step::JoinCgroups { count: u16::MAX },
         Step::Fork,
         Step::Wait(Rendezvous::IdMaps),
         Step::WriteProc {
