@@ -12,6 +12,8 @@
 # make miri      runs the tests of the plan's codec under Miri, on a nightly toolchain
 # make install   puts it, its man pages and shell completions below $(DESTDIR)$(PREFIX); make uninstall takes them away
 # make bench     start-up times, against the other runtimes that are installed
+# make bench-all memory, system calls and density as well, in ten minutes; tables, a picture, JSON
+# make bench-library  what the library computes: plans, filters, their encoding
 
 PREFIX ?= /usr/local
 CARGO ?= cargo
@@ -29,7 +31,7 @@ TEST_PACKAGES := $(TOOLS) busybox-static fish groff-base iproute2 libseccomp-dev
 CARGO_DENY := 0.20.2
 
 .PHONY: build manual demo test check unit fuzz deny advisories miri engines engines-all load faults adversity runtime-tools vm \
-	vm-quick install uninstall install-check bench clean
+	vm-quick install uninstall install-check bench bench-all bench-library clean
 
 build:
 	.ci/install $(TOOLS)
@@ -133,8 +135,22 @@ install-check:
 	$(MAKE) uninstall DESTDIR=$(TARGET)/installed PREFIX=/usr
 	test -z "$$(find $(TARGET)/installed -type f)"
 
+# The bench calls its floor, which is a program beside it.
 bench: build
-	$(CARGO) run $(CARGO_FLAGS) --release -p benches -- startup
+	.ci/install busybox-static
+	$(CARGO) build $(CARGO_FLAGS) --release -p benches
+	$(TARGET)/release/benches startup --bareboat $(RUNTIME)
+
+bench-all: build
+	.ci/install busybox-static
+	$(CARGO) build $(CARGO_FLAGS) --release -p benches
+	mkdir -p $(TARGET)/bench
+	$(TARGET)/release/benches all --bareboat $(RUNTIME) --json $(TARGET)/bench/all.json --svg $(TARGET)/bench/all.svg
+	$(TARGET)/release/benches table $(TARGET)/bench/all.json
+
+bench-library:
+	.ci/install $(TOOLS)
+	$(CARGO) bench $(CARGO_FLAGS) -p benches --bench library
 
 clean:
 	$(CARGO) clean

@@ -1,53 +1,17 @@
-//! The order of measurements: round-robin, so that a drift of the machine hits all subjects alike.
+//! The scenarios that are timed round-robin, so that a drift of the machine hits all subjects alike.
 
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::runtime::Subject;
+use crate::order::Order;
+use crate::page_cache::Files;
+use crate::runtime::{Subject, timed};
+use crate::samples::{Collected, Key, Samples, milliseconds};
+use crate::scenario::Scenario;
 use crate::sys::harness;
 use crate::workplace::{Guarded, Workplace};
-
-/// What a container's user does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scenario {
-    /// `run` of /bin/true.
-    Run,
-    /// `create`, `start` and, after its end, `delete` of /bin/true.
-    Lifecycle,
-    /// `exec` of /bin/true in a container that runs `sleep`.
-    Exec,
-}
-
-impl Scenario {
-    pub(crate) const ALL: [Self; 3] = [Self::Run, Self::Lifecycle, Self::Exec];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Run => "run",
-            Self::Lifecycle => "lifecycle",
-            Self::Exec => "exec",
-        }
-    }
-
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|scenario| scenario.name() == name)
-    }
-
-    /// The floor knows one thing alone.
-    fn applies_to(self, subject: &Subject) -> bool {
-        self == Self::Run || !subject.is_floor
-    }
-
-    fn arguments(self) -> &'static [&'static str] {
-        match self {
-            Self::Run | Self::Lifecycle => &["/bin/true"],
-            Self::Exec => &["/bin/sleep", "1000000"],
-        }
-    }
-}
 
 /// How closely measurements follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +20,8 @@ pub(crate) enum Regime {
     Hot,
     /// Each after a pause.
     Spaced(Duration),
+    /// Each after its files left the page cache.
+    Cold,
 }
 
 impl Regime {
@@ -63,78 +29,120 @@ impl Regime {
         match self {
             Self::Hot => "hot",
             Self::Spaced(_) => "spaced",
+            Self::Cold => "cold",
         }
     }
-}
-
-/// What was measured of one operation (`create`, say).
-#[derive(Debug)]
-pub(crate) struct Samples {
-    pub(crate) operation: &'static str,
-    /// By subject, in the order of the subjects.
-    pub(crate) series: Vec<(String, Vec<Duration>)>,
 }
 
 /// A subject made ready for a scenario.
 struct Candidate<'a> {
     name: &'a str,
     workplace: &'a Workplace,
+    scenario: Scenario,
     kind: Kind<'a>,
+    /// What leaves the page cache before each measurement.
+    files: Option<Files>,
 }
 
 enum Kind<'a> {
+    Spawn,
     Floor(&'a Subject),
-    Runtime(Scenario, Guarded<'a>),
+    Runtime(Guarded<'a>),
 }
 
+/// The operation and how long it took.
+type Times = Vec<(&'static str, Duration)>;
+
 impl<'a> Candidate<'a> {
+    /// Nothing where the scenario has no meaning for the subject.
     fn prepare(
         workplace: &'a Workplace,
         subject: &'a Subject,
         scenario: Scenario,
         regime: Regime,
-    ) -> Result<Self> {
-        let kind = if subject.is_floor {
-            Kind::Floor(subject)
-        } else {
-            let purpose = format!("{}-{}", scenario.name(), regime.name());
-            let container = workplace.container(subject, &purpose, scenario.arguments())?;
-            let runtime = workplace.runtime(subject);
-            let guarded = Guarded { runtime, container };
-            if scenario == Scenario::Exec {
-                guarded.runtime.create(&guarded.container)?;
-                guarded.runtime.start(&guarded.container)?;
+    ) -> Result<Option<Self>> {
+        let is_run = matches!(scenario, Scenario::Run | Scenario::Docker | Scenario::Cold);
+        let kind = match subject.is_floor {
+            true if scenario == Scenario::Spawn => Kind::Spawn,
+            true if is_run => Kind::Floor(subject),
+            false if scenario != Scenario::Spawn => {
+                let purpose = format!("{}-{}", scenario.name(), regime.name());
+                Kind::Runtime(workplace.guarded(subject, &purpose, scenario)?)
             }
-            Kind::Runtime(scenario, guarded)
+            _ => return Ok(None),
         };
-        Ok(Self {
-            name: &subject.name,
+        let mut files = None;
+        if regime == Regime::Cold {
+            let bundle = match &kind {
+                Kind::Runtime(guarded) => Some(guarded.container.bundle.join("config.json")),
+                _ => None,
+            };
+            let others = [workplace.program()].into_iter().chain(bundle);
+            files = Some(Files::of(&subject.path, others)?);
+        }
+        if let (Kind::Runtime(guarded), Scenario::Exec) = (&kind, scenario) {
+            guarded.runtime.create(&guarded.container)?;
+            guarded.runtime.start(&guarded.container)?;
+        }
+        Ok(Some(Self {
+            name: match kind {
+                Kind::Spawn => "spawn",
+                _ => &subject.name,
+            },
             workplace,
+            scenario,
             kind,
-        })
+            files,
+        }))
     }
 
-    fn measure(&self) -> Result<Vec<(&'static str, Duration)>> {
-        let (scenario, guarded) = match &self.kind {
-            Kind::Floor(subject) => return Ok(vec![("run", self.workplace.run_floor(subject)?)]),
-            Kind::Runtime(scenario, guarded) => (scenario, guarded),
-        };
+    fn measure(&self) -> Result<Times> {
+        if let Some(files) = &self.files {
+            files.leave_the_cache()?;
+        }
+        match &self.kind {
+            Kind::Spawn => {
+                let mut command = Command::new(self.workplace.rootfs().join("bin/true"));
+                let time = timed(&mut command, &self.workplace.log("spawn"))?;
+                Ok(vec![("spawn", time)])
+            }
+            Kind::Floor(subject) => {
+                let origin = self.scenario.origin();
+                let time = self.workplace.run_floor(subject, origin)?;
+                Ok(vec![(self.operation(), time)])
+            }
+            Kind::Runtime(guarded) => self.measure_runtime(guarded),
+        }
+    }
+
+    fn measure_runtime(&self, guarded: &Guarded<'_>) -> Result<Times> {
         let Guarded { runtime, container } = guarded;
-        match scenario {
-            Scenario::Run => Ok(vec![("run", runtime.run(container)?)]),
+        match self.scenario {
             Scenario::Exec => Ok(vec![("exec", runtime.exec_true(container)?)]),
             Scenario::Lifecycle => {
                 let create = runtime.create(container)?;
                 let start = runtime.start(container)?;
+                let state = runtime.state(container)?;
+                let kill = runtime.kill(container)?;
                 guarded.reap();
                 let delete = runtime.delete(container)?;
                 Ok(vec![
                     ("create", create),
                     ("start", start),
+                    ("state", state),
+                    ("kill", kill),
                     ("delete", delete),
                     ("create+start+delete", create + start + delete),
                 ])
             }
+            _ => Ok(vec![(self.operation(), runtime.run(container)?)]),
+        }
+    }
+
+    fn operation(&self) -> &'static str {
+        match self.scenario {
+            Scenario::Docker => "run, Docker's configuration",
+            _ => "run",
         }
     }
 }
@@ -148,19 +156,14 @@ pub(crate) fn measure(
     runs: usize,
 ) -> Result<Vec<Samples>> {
     let mut candidates = Vec::new();
-    for subject in subjects
-        .iter()
-        .filter(|subject| scenario.applies_to(subject))
-    {
-        let trial = Candidate::prepare(workplace, subject, scenario, regime)
-            .and_then(|candidate| candidate.measure().map(|_| candidate));
-        match trial {
-            Ok(candidate) => candidates.push(candidate),
+    for subject in subjects {
+        match prepare_and_try(workplace, subject, scenario, regime) {
+            Ok(candidate) => candidates.extend(candidate),
             Err(error) => eprintln!("{}: {} skipped: {error}", subject.name, scenario.name()),
         }
         stop_if_interrupted()?;
     }
-    let mut samples = Vec::new();
+    let mut collected = Collected::default();
     let mut order = Order::new(candidates.len());
     for _ in 0..runs {
         for &index in order.shuffle() {
@@ -171,90 +174,34 @@ pub(crate) fn measure(
             let result = candidate.measure();
             harness::reap_ended();
             stop_if_interrupted()?;
-            record(&mut samples, candidate.name, result?);
+            for (operation, time) in result? {
+                let key = Key::new(operation, regime.name(), "ms");
+                collected.record(&key, candidate.name, milliseconds(time));
+            }
         }
     }
-    sort(&mut samples, subjects);
-    Ok(samples)
+    Ok(collected.sorted(subjects))
 }
 
-fn stop_if_interrupted() -> Result<()> {
+fn prepare_and_try<'a>(
+    workplace: &'a Workplace,
+    subject: &'a Subject,
+    scenario: Scenario,
+    regime: Regime,
+) -> Result<Option<Candidate<'a>>> {
+    let candidate = Candidate::prepare(workplace, subject, scenario, regime)?;
+    if let Some(candidate) = &candidate {
+        candidate.measure()?;
+        if let Some(files) = &candidate.files {
+            files.check_that_they_leave()?;
+        }
+    }
+    Ok(candidate)
+}
+
+pub(crate) fn stop_if_interrupted() -> Result<()> {
     if harness::interrupted() {
         return Err(Error::new("interrupted"));
     }
     Ok(())
-}
-
-fn record(samples: &mut Vec<Samples>, subject: &str, durations: Vec<(&'static str, Duration)>) {
-    for (operation, duration) in durations {
-        let known = samples
-            .iter()
-            .position(|entry| entry.operation == operation);
-        let index = known.unwrap_or_else(|| {
-            let series = Vec::new();
-            samples.push(Samples { operation, series });
-            samples.len() - 1
-        });
-        let series = &mut samples[index].series;
-        match series.iter_mut().find(|(name, _)| name == subject) {
-            Some((_, durations)) => durations.push(duration),
-            None => series.push((subject.to_owned(), vec![duration])),
-        }
-    }
-}
-
-fn sort(samples: &mut [Samples], subjects: &[Subject]) {
-    for Samples { series, .. } in samples {
-        series.sort_by_key(|(name, _)| subjects.iter().position(|subject| subject.name == *name));
-    }
-}
-
-/// A new order in each round: what a start leaves behind, such as a network namespace to be torn down in the
-/// background, must not always fall upon the same successor. The sequence is the same in each run of the bench.
-struct Order {
-    indices: Vec<usize>,
-    state: u64,
-}
-
-impl Order {
-    fn new(length: usize) -> Self {
-        Self {
-            indices: (0..length).collect(),
-            state: 0x9e37_79b9_7f4a_7c15,
-        }
-    }
-
-    fn shuffle(&mut self) -> &[usize] {
-        for last in (1..self.indices.len()).rev() {
-            let other = self.random() % (last + 1);
-            self.indices.swap(last, other);
-        }
-        &self.indices
-    }
-
-    /// Marsaglia's xorshift64.
-    fn random(&mut self) -> usize {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        (self.state >> 33) as usize
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_round_has_each_subject_once_and_orders_differ() {
-        let mut order = Order::new(4);
-        let mut seen = std::collections::BTreeSet::new();
-        for _ in 0..200 {
-            let mut round = order.shuffle().to_vec();
-            seen.insert(round.clone());
-            round.sort_unstable();
-            assert_eq!(round, [0, 1, 2, 3]);
-        }
-        assert_eq!(seen.len(), 24);
-    }
 }

@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 
 use crate::error::{Context, Error, Result};
-use crate::measure::Scenario;
+use crate::scenario::Scenario;
 
 pub(crate) const USAGE: &str = "\
-usage: benches startup [--runs N] [--spaced-ms MS] [--only run,lifecycle,exec]
-                       [--bareboat PATH] [--peer NAME=PATH]... [--json FILE]
-       benches compare OLD.json NEW.json";
+usage: benches startup [OPTION]...    the time of commands
+       benches all [OPTION]...        everything
+       benches compare OLD.json NEW.json
+       benches table FILE.json [README.md]
+       benches plot FILE.json FILE.svg [OPERATION]...
+options: --runs N  --spaced-ms MS  --only SCENARIO,...  --containers N,...
+         --bareboat PATH  --peer NAME=PATH  --without NAME  --json FILE  --svg FILE";
 
 /// What to measure, and whom.
 #[derive(Debug)]
@@ -21,26 +25,32 @@ pub(crate) struct Options {
     pub(crate) bareboat: Option<PathBuf>,
     /// Runtimes given by name and path; a name that would be looked up on PATH is replaced.
     pub(crate) peers: Vec<(String, PathBuf)>,
+    /// Peers that are left out though they are there.
+    pub(crate) without: Vec<String>,
+    /// How many containers there are at once, one after the other.
+    pub(crate) containers: Vec<usize>,
     pub(crate) json: Option<PathBuf>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            runs: 30,
-            spaced_ms: 100,
-            only: Scenario::ALL.to_vec(),
-            bareboat: None,
-            peers: Vec::new(),
-            json: None,
-        }
-    }
+    pub(crate) svg: Option<PathBuf>,
 }
 
 impl Options {
-    /// Reads the arguments of `startup`: `--name value` or `--name=value`.
-    pub(crate) fn parse(arguments: &[String]) -> Result<Self> {
-        let mut options = Self::default();
+    fn new(scenarios: &[Scenario]) -> Self {
+        Self {
+            runs: 30,
+            spaced_ms: 100,
+            only: scenarios.to_vec(),
+            bareboat: None,
+            peers: Vec::new(),
+            without: Vec::new(),
+            containers: vec![10, 100, 1000],
+            json: None,
+            svg: None,
+        }
+    }
+
+    /// Reads the arguments of `startup` and `all`: `--name value` or `--name=value`.
+    pub(crate) fn parse(scenarios: &[Scenario], arguments: &[String]) -> Result<Self> {
+        let mut options = Self::new(scenarios);
         let mut arguments = arguments.iter().map(String::as_str);
         while let Some(argument) = arguments.next() {
             let (name, value) = match argument.split_once('=') {
@@ -70,6 +80,14 @@ impl Options {
                     peer.ok_or_else(|| Error::new(format!("--peer {value}: not NAME=PATH")))?;
                 self.peers.push((name.to_owned(), path.into()));
             }
+            "--without" => self.without.push(value.to_owned()),
+            "--containers" => {
+                let numbers = value.split(',').map(positive);
+                self.containers = numbers
+                    .collect::<std::result::Result<_, _>>()
+                    .context(name)?;
+            }
+            "--svg" => self.svg = Some(value.into()),
             "--json" => self.json = Some(value.into()),
             _ => return Err(Error::new(format!("{name}: unknown option\n{USAGE}"))),
         }
@@ -86,7 +104,7 @@ fn positive(value: &str) -> std::result::Result<usize, String> {
 }
 
 fn unknown_scenario(word: &str) -> Error {
-    Error::new(format!("--only {word}: not one of run, lifecycle, exec"))
+    Error::new(format!("--only {word}: not one of {}", Scenario::names()))
 }
 
 #[cfg(test)]
@@ -95,7 +113,7 @@ mod tests {
 
     fn parse(words: &[&str]) -> Result<Options> {
         let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-        Options::parse(&words)
+        Options::parse(&Scenario::STARTUP, &words)
     }
 
     #[test]
@@ -111,6 +129,7 @@ mod tests {
         for words in [
             &["--runs", "0"][..],
             &["--only", "x"],
+            &["--containers", "10,0"],
             &["--x", "y"],
             &["--json"],
         ] {

@@ -2,16 +2,16 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::error::{Context, Error, Result};
 use crate::runtime::Subject;
-use crate::statistics::{Summary, milliseconds};
+use crate::samples::Key;
+use crate::statistics::Summary;
 
 /// Raised when the meaning of the file changes.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// What is written with `--json`.
 #[derive(Debug)]
@@ -35,57 +35,104 @@ impl Report {
         }
     }
 
-    pub(crate) fn add(
-        &mut self,
-        operation: &str,
-        regime: &str,
-        subject: &str,
-        durations: &[Duration],
-    ) {
-        let Some(summary) = Summary::of(durations) else {
+    pub(crate) fn add(&mut self, key: &Key, subject: &str, values: &[f64]) {
+        let Some(summary) = Summary::of(values) else {
             return;
         };
         self.results.push(json!({
-            "operation": operation,
-            "regime": regime,
+            "operation": key.operation,
+            "regime": key.regime,
+            "unit": key.unit,
             "subject": subject,
             "median": summary.median,
             "min": summary.min,
             "p90": summary.p90,
-            "samples": milliseconds(durations),
+            "samples": values,
         }));
     }
 
-    pub(crate) fn write(&self, file: &Path) -> Result<()> {
+    pub(crate) fn to_json(&self) -> Value {
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let whole = json!({
+        json!({
             "format": FORMAT,
-            "unit": "ms",
             "kernel": kernel.trim(),
+            "processors": std::thread::available_parallelism().map_or(0, usize::from),
             "cgroups": self.cgroups,
             "spacedMs": self.spaced_ms,
             "subjects": self.subjects,
             "results": self.results,
-        });
-        fs::write(file, format!("{whole:#}\n")).context(file.display())
+        })
+    }
+
+    pub(crate) fn write(&self, file: &Path) -> Result<()> {
+        fs::write(file, format!("{:#}\n", self.to_json())).context(file.display())
+    }
+}
+
+/// What a file says of one operation, regime and subject.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) operation: String,
+    pub(crate) regime: String,
+    pub(crate) unit: String,
+    pub(crate) subject: String,
+    pub(crate) median: f64,
+    pub(crate) samples: Vec<f64>,
+}
+
+impl Entry {
+    fn of(result: &Value) -> Option<Self> {
+        let word = |name: &str| result[name].as_str().map(str::to_owned);
+        let samples = result["samples"].as_array()?.iter();
+        Some(Self {
+            operation: word("operation")?,
+            regime: word("regime")?,
+            unit: word("unit")?,
+            subject: word("subject")?,
+            median: result["median"].as_f64()?,
+            samples: samples.filter_map(Value::as_f64).collect(),
+        })
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        let name = |entry: &Self| {
+            let Self {
+                operation,
+                regime,
+                unit,
+                subject,
+                ..
+            } = entry.clone();
+            [operation, regime, unit, subject]
+        };
+        name(self) == name(other)
     }
 }
 
 /// Sets the medians of two files side by side.
 pub(crate) fn compare(old: &Path, new: &Path) -> Result<String> {
-    let (old, new) = (read(old)?, read(new)?);
-    let mut text = format!("{:42}{:>9}{:>9}{:>9}\n", "", "old", "new", "new/old");
-    for (key, new) in &new {
-        let Some((_, old)) = old.iter().find(|(other, _)| other == key) else {
+    let (old, new) = (entries(&read(old)?), entries(&read(new)?));
+    let mut text = format!("{:54}{:>10}{:>10}{:>9}\n", "", "old", "new", "new/old");
+    for new in &new {
+        let Some(old) = old.iter().find(|old| old.is_like(new)) else {
             continue;
         };
-        text += &format!("{key:42}{old:9.2}{new:9.2}{:9.2}\n", new / old);
+        let Entry {
+            operation,
+            regime,
+            subject,
+            unit,
+            ..
+        } = new;
+        let name = format!("{operation}, {regime}, {subject}, {unit}");
+        let (old, new) = (old.median, new.median);
+        text += &format!("{name:54}{old:10.2}{new:10.2}{:9.2}\n", new / old);
     }
     Ok(text)
 }
 
-/// The medians of a file, each with what it is the median of.
-fn read(file: &Path) -> Result<Vec<(String, f64)>> {
+/// A file of this format.
+pub(crate) fn read(file: &Path) -> Result<Value> {
     let text = fs::read_to_string(file).context(file.display())?;
     let whole: Value = serde_json::from_str(&text).context(file.display())?;
     if whole["format"] != FORMAT {
@@ -95,18 +142,12 @@ fn read(file: &Path) -> Result<Vec<(String, f64)>> {
         );
         return Err(Error::new(message));
     }
+    Ok(whole)
+}
+
+pub(crate) fn entries(whole: &Value) -> Vec<Entry> {
     let results = whole["results"].as_array().into_iter().flatten();
-    let medians = results.filter_map(|result| {
-        let word = |name: &str| result[name].as_str();
-        let key = format!(
-            "{}, {}, {}",
-            word("operation")?,
-            word("regime")?,
-            word("subject")?
-        );
-        Some((key, result["median"].as_f64()?))
-    });
-    Ok(medians.collect())
+    results.filter_map(Entry::of).collect()
 }
 
 #[cfg(test)]
@@ -116,15 +157,18 @@ mod tests {
     #[test]
     fn what_was_written_can_be_compared() {
         let directory = tempfile::tempdir().unwrap();
-        let write = |name: &str, time: u64| {
+        let write = |name: &str, time: f64| {
             let mut report = Report::new(&[], "v1", 100);
-            report.add("run", "hot", "bareboat", &[Duration::from_millis(time)]);
+            report.add(&Key::new("run", "hot", "ms"), "bareboat", &[time]);
             let file = directory.path().join(name);
             report.write(&file).unwrap();
             file
         };
-        let text = compare(&write("old", 8), &write("new", 6)).unwrap();
+        let text = compare(&write("old", 8.0), &write("new", 6.0)).unwrap();
         let words: Vec<_> = text.lines().nth(1).unwrap().split_whitespace().collect();
-        assert_eq!(words, ["run,", "hot,", "bareboat", "8.00", "6.00", "0.75"]);
+        assert_eq!(
+            words,
+            ["run,", "hot,", "bareboat,", "ms", "8.00", "6.00", "0.75"]
+        );
     }
 }

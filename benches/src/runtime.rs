@@ -4,7 +4,7 @@ use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::bundle::Container;
@@ -27,17 +27,23 @@ impl Subject {
     /// The floor first, then bareboat, then its peers; what is missing is named on standard error.
     pub(crate) fn find(options: &Options) -> Result<Vec<Self>> {
         let own = env::current_exe().context("the bench's own path")?;
-        let mut found = vec![Self {
-            name: "floor".to_owned(),
-            path: own.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            is_floor: true,
-        }];
+        let mut found = Vec::new();
+        let floor = own.with_file_name("bench-floor");
+        match floor.exists() {
+            true => found.push(Self {
+                name: "floor".to_owned(),
+                path: floor,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                is_floor: true,
+            }),
+            false => eprintln!("floor: skipped: there is no {}", floor.display()),
+        }
         let bareboat = options.bareboat.clone();
         let beside = || own.with_file_name("bareboat");
         found.extend(Self::at("bareboat", &bareboat.unwrap_or_else(beside)));
         for name in KNOWN {
-            if options.peers.iter().any(|(given, _)| given == name) {
+            let is_given = options.peers.iter().any(|(given, _)| given == name);
+            if is_given || options.without.iter().any(|without| without == name) {
                 continue;
             }
             match on_path(name) {
@@ -98,28 +104,57 @@ pub(crate) struct Runtime<'a> {
 }
 
 impl Runtime<'_> {
-    fn command(&self, name: &str) -> Command {
+    pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.path);
         command.arg("--root").arg(&self.state).arg(name);
         command
     }
 
-    /// `run`: from the command's start to its end, the container's whole life included.
-    pub(crate) fn run(&self, container: &Container) -> Result<Duration> {
+    pub(crate) fn run_command(&self, container: &Container) -> Command {
         let mut command = self.command("run");
         command.arg("--bundle").arg(&container.bundle);
-        timed(command.arg(&container.id), &self.log)
+        command.arg(&container.id);
+        command
     }
 
-    pub(crate) fn create(&self, container: &Container) -> Result<Duration> {
+    pub(crate) fn create_command(&self, container: &Container) -> Command {
         let mut command = self.command("create");
         command.arg("--bundle").arg(&container.bundle);
         command.arg("--pid-file").arg(&container.pid_file);
-        timed(command.arg(&container.id), &self.log)
+        command.arg(&container.id);
+        command
+    }
+
+    /// `run`: from the command's start to its end, the container's whole life included.
+    pub(crate) fn run(&self, container: &Container) -> Result<Duration> {
+        timed(&mut self.run_command(container), &self.log)
+    }
+
+    pub(crate) fn create(&self, container: &Container) -> Result<Duration> {
+        timed(&mut self.create_command(container), &self.log)
     }
 
     pub(crate) fn start(&self, container: &Container) -> Result<Duration> {
         timed(self.command("start").arg(&container.id), &self.log)
+    }
+
+    pub(crate) fn state(&self, container: &Container) -> Result<Duration> {
+        timed(self.command("state").arg(&container.id), &self.log)
+    }
+
+    pub(crate) fn kill(&self, container: &Container) -> Result<Duration> {
+        let mut command = self.command("kill");
+        timed(command.arg(&container.id).arg("KILL"), &self.log)
+    }
+
+    pub(crate) fn list(&self) -> Result<Duration> {
+        timed(&mut self.command("list"), &self.log)
+    }
+
+    /// Whatever is left of the container: also of one that runs.
+    pub(crate) fn delete_forced(&self, container: &Container) -> Result<Duration> {
+        let mut command = self.command("delete");
+        timed(command.arg("--force").arg(&container.id), &self.log)
     }
 
     pub(crate) fn exec_true(&self, container: &Container) -> Result<Duration> {
@@ -136,8 +171,7 @@ impl Runtime<'_> {
         if !self.state.join(&container.id).exists() {
             return Ok(());
         }
-        let mut command = self.command("delete");
-        timed(command.arg("--force").arg(&container.id), &self.log).map(drop)
+        self.delete_forced(container).map(drop)
     }
 }
 
@@ -152,18 +186,20 @@ pub(crate) fn timed(command: &mut Command, log: &Path) -> Result<Duration> {
     let status = command.status();
     let duration = begin.elapsed();
     let status = status.context(command.get_program().display())?;
-    if status.success() {
-        return Ok(duration);
+    match status.success() {
+        true => Ok(duration),
+        false => Err(failure(command, status, log)),
     }
+}
+
+/// What a command that failed has said.
+pub(crate) fn failure(command: &Command, status: ExitStatus, log: &Path) -> Error {
     let said = fs::read_to_string(log).unwrap_or_default();
     let arguments: Vec<_> = command
         .get_args()
         .map(|word| word.to_string_lossy())
         .collect();
     let program = command.get_program().display();
-    Err(Error::new(format!(
-        "{program} {}: {status}: {}",
-        arguments.join(" "),
-        said.trim()
-    )))
+    let arguments = arguments.join(" ");
+    Error::new(format!("{program} {arguments}: {status}: {}", said.trim()))
 }

@@ -1,8 +1,6 @@
 //! What is said of a series of measurements.
 
-use std::time::Duration;
-
-/// Median, minimum and 90th percentile, in milliseconds.
+/// Median, minimum and 90th percentile.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Summary {
     pub(crate) median: f64,
@@ -12,8 +10,8 @@ pub(crate) struct Summary {
 
 impl Summary {
     /// Nothing for an empty series.
-    pub(crate) fn of(durations: &[Duration]) -> Option<Self> {
-        let mut sorted = milliseconds(durations);
+    pub(crate) fn of(values: &[f64]) -> Option<Self> {
+        let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
         let last = sorted.len().checked_sub(1)?;
         let middle = (sorted[last / 2] + sorted[last.div_ceil(2)]) / 2.0;
@@ -26,11 +24,13 @@ impl Summary {
     }
 }
 
-pub(crate) fn milliseconds(durations: &[Duration]) -> Vec<f64> {
-    durations
-        .iter()
-        .map(|duration| duration.as_secs_f64() * 1000.0)
-        .collect()
+/// A part of the sorted values: 0 is the smallest, 1 the largest, and what lies between two of them is interpolated.
+pub(crate) fn quantile(sorted: &[f64], part: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    let place = part.clamp(0.0, 1.0) * last as f64;
+    let (low, high) = (place.floor() as usize, place.ceil() as usize);
+    let (low, high) = (sorted.get(low)?, sorted.get(high)?);
+    Some(low + (high - low) * place.fract())
 }
 
 #[cfg(test)]
@@ -39,8 +39,7 @@ mod tests {
 
     #[test]
     fn the_median_of_an_even_number_lies_between_the_middle_two() {
-        let durations = [4, 1, 3, 2].map(Duration::from_millis);
-        let summary = Summary::of(&durations).unwrap();
+        let summary = Summary::of(&[4.0, 1.0, 3.0, 2.0]).unwrap();
         assert!((summary.median - 2.5).abs() < 1e-9);
         assert!((summary.min - 1.0).abs() < 1e-9);
     }
@@ -48,5 +47,14 @@ mod tests {
     #[test]
     fn nothing_is_said_of_no_measurements() {
         assert_eq!(Summary::of(&[]), None);
+    }
+
+    #[test]
+    fn a_quantile_lies_between_its_neighbours() {
+        let sorted = [1.0, 2.0, 4.0];
+        assert_eq!(quantile(&sorted, 0.0), Some(1.0));
+        assert_eq!(quantile(&sorted, 0.75), Some(3.0));
+        assert_eq!(quantile(&sorted, 1.0), Some(4.0));
+        assert_eq!(quantile(&[], 0.5), None);
     }
 }

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::bundle::{self, Container, Request};
+use crate::bundle::{self, Container, Origin, Request};
 use crate::cgroups::{Corner, Layout};
 use crate::error::{Context, Result};
 use crate::runtime::{Runtime, Subject, timed};
+use crate::scenario::Scenario;
+use crate::seccomp;
 use crate::sys::harness;
 
 /// Directories and cgroups of one run of the bench.
@@ -20,6 +22,8 @@ pub(crate) struct Workplace {
     files: TempDir,
     /// Runtimes keep their state under /run, which is a tmpfs nearly everywhere: so do they here.
     state: TempDir,
+    /// Docker's filter, for the floor.
+    filter: String,
 }
 
 impl Workplace {
@@ -34,15 +38,22 @@ impl Workplace {
         };
         let state = state.context("state directory")?;
         bundle::make_rootfs(&files.path().join("rootfs"))?;
+        bundle::make_docker_files(&files.path().join("docker-files"))?;
         Ok(Self {
             corner,
             files,
             state,
+            filter: seccomp::in_hexadecimal()?,
         })
     }
 
-    fn rootfs(&self) -> PathBuf {
+    pub(crate) fn rootfs(&self) -> PathBuf {
         self.files.path().join("rootfs")
+    }
+
+    /// What the containers run.
+    pub(crate) fn program(&self) -> PathBuf {
+        self.rootfs().join("bin/busybox")
     }
 
     /// What the runtimes see of cgroups, in a word.
@@ -57,35 +68,88 @@ impl Workplace {
     pub(crate) fn runtime<'a>(&self, subject: &'a Subject) -> Runtime<'a> {
         Runtime {
             path: &subject.path,
-            state: self.state.path().join(&subject.name),
-            log: self.files.path().join(format!("{}.log", subject.name)),
+            state: self.state_of(&subject.name),
+            log: self.log(&subject.name),
         }
+    }
+
+    /// Where a runtime keeps its state.
+    pub(crate) fn state_of(&self, name: &str) -> PathBuf {
+        self.state.path().join(name)
+    }
+
+    /// Where a command's standard error goes.
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.files.path().join(format!("{name}.log"))
     }
 
     /// A container of its own for a subject and a purpose.
     pub(crate) fn container(
         &self,
-        subject: &Subject,
+        subject: &str,
         purpose: &str,
-        arguments: &[&str],
+        scenario: Scenario,
     ) -> Result<Container> {
-        let name = format!("{}-{purpose}", subject.name);
-        let request = Request {
-            id: &format!("{}-{name}", self.corner.name),
-            rootfs: &self.rootfs(),
-            cgroup: &format!("/{}/{name}", self.corner.name),
-            cgroup_namespace: self.corner.layout.is_v2(),
-            arguments,
-        };
-        bundle::make(self.files.path().join(&name), &request)
+        let name = format!("{subject}-{purpose}");
+        let id = format!("{}-{name}", self.corner.name);
+        self.request(&name, &id, scenario, None, |request| {
+            bundle::make(self.files.path().join(&name), request)
+        })
     }
 
-    /// Runs the floor once.
-    pub(crate) fn run_floor(&self, subject: &Subject) -> Result<Duration> {
-        let name = format!("{}/floor", self.corner.name);
+    /// Gives a container another memory limit.
+    pub(crate) fn limit_memory(&self, container: &Container, bytes: u64) -> Result<()> {
+        let name = container.bundle.file_name().unwrap_or_default();
+        let name = name.to_string_lossy();
+        let (scenario, limit) = (Scenario::Limit, Some(bytes));
+        self.request(&name, &container.id, scenario, limit, |request| {
+            bundle::configure(container, request)
+        })
+    }
+
+    fn request<T>(
+        &self,
+        name: &str,
+        id: &str,
+        scenario: Scenario,
+        memory_limit: Option<u64>,
+        then: impl FnOnce(&Request<'_>) -> T,
+    ) -> T {
+        then(&Request {
+            id,
+            origin: scenario.origin(),
+            rootfs: &self.rootfs(),
+            files: &self.files.path().join("docker-files"),
+            cgroup: &format!("/{}/{name}", self.corner.name),
+            cgroup_namespace: self.corner.layout.is_v2(),
+            arguments: scenario.arguments(),
+            memory_limit,
+        })
+    }
+
+    pub(crate) fn guarded<'a>(
+        &self,
+        subject: &'a Subject,
+        purpose: &str,
+        scenario: Scenario,
+    ) -> Result<Guarded<'a>> {
+        Ok(Guarded {
+            runtime: self.runtime(subject),
+            container: self.container(&subject.name, purpose, scenario)?,
+        })
+    }
+
+    pub(crate) fn floor_command(&self, subject: &Subject, origin: Origin) -> Command {
         let mut command = Command::new(&subject.path);
-        command.args(["floor", self.cgroup_version()]);
-        command.arg(self.rootfs()).arg(name);
+        match origin {
+            Origin::RuncSpec => command.arg("default"),
+            Origin::Docker => {
+                let files = self.files.path().join("docker-files");
+                command.arg("docker").arg(files).arg(&self.filter)
+            }
+        };
+        command.arg(self.cgroup_version());
+        command.arg(format!("{}/floor", self.corner.name));
         if !self.corner.layout.is_v2() {
             let (cpus, mems) = match &self.corner.cpuset {
                 Some((cpus, mems)) => (cpus.as_str(), mems.as_str()),
@@ -94,7 +158,14 @@ impl Workplace {
             command.args([cpus, mems]);
         }
         command.args(self.corner.layout.hierarchies());
-        timed(&mut command, &self.files.path().join("floor.log"))
+        command.arg("--").arg(self.rootfs());
+        command
+    }
+
+    /// Runs the floor once.
+    pub(crate) fn run_floor(&self, subject: &Subject, origin: Origin) -> Result<Duration> {
+        let mut command = self.floor_command(subject, origin);
+        timed(&mut command, &self.log("floor"))
     }
 }
 
@@ -113,11 +184,17 @@ impl Guarded<'_> {
         }
     }
 
+    /// The pid of the first process.
+    pub(crate) fn pid(&self) -> Option<libc::pid_t> {
+        let text = fs::read_to_string(&self.container.pid_file).ok()?;
+        text.trim().parse().ok()
+    }
+
     /// The pid, once: a reaped process's number may soon be another's.
     fn take_pid(&self) -> Option<libc::pid_t> {
-        let text = fs::read_to_string(&self.container.pid_file).ok()?;
+        let pid = self.pid()?;
         fs::remove_file(&self.container.pid_file).ok()?;
-        text.trim().parse().ok()
+        Some(pid)
     }
 }
 

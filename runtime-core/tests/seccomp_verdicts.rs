@@ -4,6 +4,8 @@
 
 #[path = "seccomp_verdicts/bpf.rs"]
 mod bpf;
+#[path = "seccomp_verdicts/cost.rs"]
+mod cost;
 #[path = "seccomp_verdicts/handwritten.rs"]
 mod handwritten;
 #[path = "seccomp_verdicts/names.rs"]

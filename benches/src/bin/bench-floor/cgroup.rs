@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use super::device_filter;
@@ -36,18 +36,8 @@ pub(crate) enum Cgroups {
     },
 }
 
-/// What stays open while the container runs.
-pub(crate) struct Made(Option<File>);
-
-impl Made {
-    /// The v2 cgroup that the container is born in.
-    pub(crate) fn v2_directory(&self) -> Option<BorrowedFd<'_>> {
-        self.0.as_ref().map(AsFd::as_fd)
-    }
-}
-
 impl Cgroups {
-    pub(crate) fn v1(name: &str, cpus: &str, mems: &str, hierarchies: &[String]) -> Self {
+    pub(crate) fn v1(name: &str, cpus: &str, mems: &str, hierarchies: &[&str]) -> Self {
         let directories = hierarchies.iter().map(|mount_point| {
             let base = mount_point.rsplit('/').next().unwrap_or_default();
             (Path::new(mount_point).join(name), base.to_owned())
@@ -65,32 +55,38 @@ impl Cgroups {
         }
     }
 
-    /// Makes the cgroups and says which devices may be used.
-    pub(crate) fn make(&self) -> Result<Made, Failure> {
-        match self {
-            Self::V1 {
-                directories,
-                cpus,
-                mems,
-            } => {
-                for (directory, hierarchy) in directories {
-                    fs::create_dir(directory).during("mkdir of a cgroup")?;
-                    match hierarchy.as_str() {
-                        // A new cpuset has no CPU and no memory node, and takes no task until it has (cpuset(7)).
-                        "cpuset" => set_cpuset(directory, cpus, mems).during("cpuset")?,
-                        "devices" => set_devices(directory).during("devices")?,
-                        _ => {}
-                    }
-                }
-                Ok(Made(None))
-            }
-            Self::V2 { directory } => {
-                fs::create_dir(directory).during("mkdir of a cgroup")?;
-                let open = File::open(directory).during("open of a cgroup")?;
-                device_filter::attach(open.as_fd()).during("device filter")?;
-                Ok(Made(Some(open)))
+    /// Makes the cgroups of v1 hierarchies and says which devices may be used; `/dev/console` is one that not every
+    /// configuration allows.
+    pub(crate) fn make_v1(&self, console: bool) -> Result<(), Failure> {
+        let Self::V1 {
+            directories,
+            cpus,
+            mems,
+        } = self
+        else {
+            return Ok(());
+        };
+        for (directory, hierarchy) in directories {
+            fs::create_dir(directory).during("mkdir of a cgroup")?;
+            match hierarchy.as_str() {
+                // A new cpuset has no CPU and no memory node, and takes no task until it has (cpuset(7)).
+                "cpuset" => set_cpuset(directory, cpus, mems).during("cpuset")?,
+                "devices" => set_devices(directory, console).during("devices")?,
+                _ => {}
             }
         }
+        Ok(())
+    }
+
+    /// Makes the v2 cgroup, which the container is born in, with the same rules.
+    pub(crate) fn make_v2(&self, console: bool) -> Result<Option<File>, Failure> {
+        let Self::V2 { directory } = self else {
+            return Ok(None);
+        };
+        fs::create_dir(directory).during("mkdir of a cgroup")?;
+        let open = File::open(directory).during("open of a cgroup")?;
+        device_filter::attach(open.as_fd(), console).during("device filter")?;
+        Ok(Some(open))
     }
 
     /// Removes the cgroups.
@@ -119,9 +115,11 @@ fn set_cpuset(directory: &Path, cpus: &str, mems: &str) -> io::Result<()> {
     put(&directory.join("cpuset.mems"), [mems])
 }
 
-fn set_devices(directory: &Path) -> io::Result<()> {
+fn set_devices(directory: &Path, console: bool) -> io::Result<()> {
     put(&directory.join("devices.deny"), ["a"])?;
-    put(&directory.join("devices.allow"), ALLOWED_DEVICES)
+    let console = console.then_some("c 5:1 rwm");
+    let allowed = ALLOWED_DEVICES.into_iter().chain(console);
+    put(&directory.join("devices.allow"), allowed)
 }
 
 /// Writes each value with a call of its own, as control files demand.

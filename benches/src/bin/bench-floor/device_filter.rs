@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::sys::bpf;
+use super::sys::bpf;
 
 /// Offsets in `struct bpf_cgroup_dev_ctx`.
 const ACCESS_TYPE: i16 = 0;
@@ -43,7 +43,7 @@ fn instruction(code: u8, destination: u8, source: u8, offset: i16, immediate: i3
 }
 
 /// r2 becomes the type, r3 the access, r4 the major and r5 the minor number; r0 the verdict.
-fn program() -> Vec<u64> {
+fn program(console: bool) -> Vec<u64> {
     let mut program = vec![
         instruction(LOAD_WORD, 2, 1, ACCESS_TYPE, 0),
         instruction(LOAD_WORD, 4, 1, MAJOR, 0),
@@ -58,7 +58,7 @@ fn program() -> Vec<u64> {
         instruction(MOVE, 0, 0, 0, 0),
         instruction(EXIT, 0, 0, 0, 0),
     ];
-    for (major, minor) in ALLOWED {
+    for (major, minor) in ALLOWED.into_iter().chain(console.then_some((5, Some(1)))) {
         match minor {
             Some(minor) => program.extend([
                 instruction(JUMP_NOT_EQUAL, 4, 0, 2, major),
@@ -73,7 +73,7 @@ fn program() -> Vec<u64> {
 }
 
 /// Loads the program and attaches it to the cgroup.
-pub(crate) fn attach(cgroup: BorrowedFd<'_>) -> io::Result<()> {
-    let program = bpf::load_device_program(&program())?;
+pub(crate) fn attach(cgroup: BorrowedFd<'_>, console: bool) -> io::Result<()> {
+    let program = bpf::load_device_program(&program(console))?;
     bpf::attach_device_program(cgroup, program.as_fd())
 }

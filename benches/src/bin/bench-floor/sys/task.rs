@@ -3,20 +3,10 @@
 use std::convert::Infallible;
 use std::ffi::{CStr, c_long};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::ptr;
 
-use super::{NULL, check, check_int, descriptor};
-
-/// Opens a file without reading it; nothing where there is none.
-pub(crate) fn open_path(path: &CStr) -> io::Result<Option<OwnedFd>> {
-    let flags = libc::O_PATH | libc::O_CLOEXEC | libc::O_NOFOLLOW;
-    // SAFETY: the path is NUL-terminated.
-    match descriptor(unsafe { libc::open(path.as_ptr(), flags) }.into()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        other => other.map(Some),
-    }
-}
+use super::{check, check_int, descriptor};
 
 /// Writes a control file.
 pub(crate) fn write_file(path: &CStr, content: &[u8]) -> io::Result<()> {
@@ -28,10 +18,22 @@ pub(crate) fn write_file(path: &CStr, content: &[u8]) -> io::Result<()> {
     check(written as c_long).map(drop)
 }
 
+/// Changes the working directory.
+pub(crate) fn change_directory(path: &CStr) -> io::Result<()> {
+    // SAFETY: the path is NUL-terminated.
+    check_int(unsafe { libc::chdir(path.as_ptr()) })
+}
+
 /// Makes a directory.
-pub(crate) fn make_directory(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
-    // SAFETY: the name is NUL-terminated.
-    check_int(unsafe { libc::mkdirat(parent.as_raw_fd(), name.as_ptr(), 0o755) })
+pub(crate) fn make_directory(path: &CStr) -> io::Result<()> {
+    // SAFETY: the path is NUL-terminated.
+    check_int(unsafe { libc::mkdir(path.as_ptr(), 0o755) })
+}
+
+/// Makes a symbolic link.
+pub(crate) fn make_link(target: &CStr, link: &CStr) -> io::Result<()> {
+    // SAFETY: both paths are NUL-terminated.
+    check_int(unsafe { libc::symlink(target.as_ptr(), link.as_ptr()) })
 }
 
 /// Makes a character device.
@@ -106,14 +108,8 @@ pub(crate) fn drop_bounding_capabilities(kept: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Empties the ambient set.
-pub(crate) fn clear_ambient_capabilities() -> io::Result<()> {
-    let operation = libc::PR_CAP_AMBIENT_CLEAR_ALL;
-    // SAFETY: integers alone.
-    check_int(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, operation, 0, 0, 0) })
-}
-
-/// Sets the other three sets (capset(2), version 3: the low and the high halves).
+/// Sets the other sets (capset(2), which empties the ambient one with the inheritable one;
+/// version 3: the low and the high halves).
 pub(crate) fn set_capabilities(effective: u64, permitted: u64, inheritable: u64) -> io::Result<()> {
     const VERSION_3: u32 = 0x2008_0522;
     let header = [VERSION_3, 0];
@@ -124,10 +120,10 @@ pub(crate) fn set_capabilities(effective: u64, permitted: u64, inheritable: u64)
     check(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) }).map(drop)
 }
 
-/// Becomes user and group 0 with no further groups.
-pub(crate) fn set_root_user() -> io::Result<()> {
-    // SAFETY: a list of no groups.
-    check(unsafe { libc::syscall(libc::SYS_setgroups, 0, NULL) })?;
+/// Becomes user and group 0 with these further groups.
+pub(crate) fn set_root_user(groups: &[u32]) -> io::Result<()> {
+    // SAFETY: the list and its length belong together.
+    check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })?;
     // SAFETY: integers alone.
     check(unsafe { libc::syscall(libc::SYS_setresgid, 0, 0, 0) })?;
     // SAFETY: integers alone.
@@ -138,6 +134,17 @@ pub(crate) fn set_root_user() -> io::Result<()> {
 pub(crate) fn set_no_new_privileges() -> io::Result<()> {
     // SAFETY: integers alone.
     check_int(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
+}
+
+/// Loads a seccomp filter (seccomp(2)).
+pub(crate) fn load_filter(instructions: &[u64]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(instructions.len()).map_err(io::Error::other)?,
+        filter: instructions.as_ptr().cast_mut().cast(),
+    };
+    let operation = libc::SECCOMP_SET_MODE_FILTER;
+    // SAFETY: the program and its length belong together; the kernel reads it alone.
+    check(unsafe { libc::syscall(libc::SYS_seccomp, operation, 0, &raw const program) }).map(drop)
 }
 
 /// Executes a program with no arguments but its name; returns only when it could not.

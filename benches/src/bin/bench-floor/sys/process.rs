@@ -4,6 +4,8 @@ use std::arch::asm;
 use std::ffi::{c_int, c_long, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::check;
 
@@ -27,18 +29,26 @@ struct CloneArguments {
     cgroup: u64,
 }
 
-/// Starts a process in new pid, network, IPC, UTS and mount namespaces; it runs `child`, which returns only when it failed.
+/// A process that borrows this one's memory until it has its own program or is gone: no page table is copied.
+pub(crate) struct Child<F> {
+    pid: libc::pid_t,
+    /// Both are used by the child.
+    _stack: Vec<u128>,
+    _entry: Box<F>,
+}
+
+/// Starts a process in new pid, network, IPC, UTS and mount namespaces; it runs `entry`, which returns only when it failed.
 ///
-/// The child borrows this process's memory and this thread sleeps until the child has its own program or is gone:
-/// no page table is copied.
-pub(crate) fn start<F: Fn()>(cgroup: Option<BorrowedFd<'_>>, child: F) -> io::Result<libc::pid_t> {
+/// This thread goes on meanwhile. The two share the C library's data as well: the child may not allocate memory.
+pub(crate) fn start<F: Fn()>(cgroup: Option<BorrowedFd<'_>>, entry: F) -> io::Result<Child<F>> {
     let mut stack = vec![0_u128; STACK / size_of::<u128>()];
+    let entry = Box::new(entry);
     let namespaces = libc::CLONE_NEWPID
         | libc::CLONE_NEWNET
         | libc::CLONE_NEWIPC
         | libc::CLONE_NEWUTS
         | libc::CLONE_NEWNS;
-    let flags = namespaces | libc::CLONE_VM | libc::CLONE_VFORK;
+    let flags = namespaces | libc::CLONE_VM;
     let into = if cgroup.is_some() {
         CLONE_INTO_CGROUP
     } else {
@@ -52,18 +62,66 @@ pub(crate) fn start<F: Fn()>(cgroup: Option<BorrowedFd<'_>>, child: F) -> io::Re
         cgroup: cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
         ..CloneArguments::default()
     };
-    // SAFETY: the stack is ours, aligned to 16 bytes and unused; it and the closure outlive the child's use of them,
-    // because CLONE_VFORK holds this thread until the child has executed a program or ended.
-    let result = unsafe { clone3(&arguments, enter::<F>, (&raw const child).cast()) };
-    drop(stack);
+    // SAFETY: the stack is ours, aligned to 16 bytes and unused; it and the closure are the Child's, which waits for the
+    // process before it drops them.
+    let result = unsafe { clone3(&arguments, enter::<F>, (&raw const *entry).cast()) };
     if result < 0 {
         return Err(io::Error::from_raw_os_error(-result as c_int));
     }
-    libc::pid_t::try_from(result).map_err(io::Error::other)
+    Ok(Child {
+        pid: libc::pid_t::try_from(result).map_err(io::Error::other)?,
+        _stack: stack,
+        _entry: entry,
+    })
+}
+
+impl<F> Child<F> {
+    /// Waits for the end and gives the exit code, or 128 and the signal that ended it.
+    pub(crate) fn wait(self) -> io::Result<u8> {
+        let mut status = 0;
+        // SAFETY: status is an integer of our own.
+        if let Err(error) = check(unsafe { libc::waitpid(self.pid, &raw mut status, 0) }.into()) {
+            // The process may still use what is ours.
+            std::mem::forget(self);
+            return Err(error);
+        }
+        let code = if libc::WIFEXITED(status) {
+            libc::WEXITSTATUS(status)
+        } else {
+            128 + libc::WTERMSIG(status)
+        };
+        Ok(u8::try_from(code).unwrap_or(u8::MAX))
+    }
+}
+
+/// A word in shared memory that one process sets, once, and the other waits for (futex(2)).
+#[derive(Default)]
+pub(crate) struct Word(AtomicU32);
+
+impl Word {
+    /// Sets it to something that is not 0.
+    pub(crate) fn set(&self, value: u32) {
+        self.0.store(value, Ordering::Release);
+        // SAFETY: the word lives as long as self.
+        unsafe { libc::syscall(libc::SYS_futex, self.0.as_ptr(), libc::FUTEX_WAKE, 1) };
+    }
+
+    /// Waits until it is not 0, and gives it.
+    pub(crate) fn wait(&self) -> u32 {
+        loop {
+            let value = self.0.load(Ordering::Acquire);
+            if value != 0 {
+                return value;
+            }
+            let (word, forever) = (self.0.as_ptr(), ptr::null::<libc::timespec>());
+            // SAFETY: the word lives as long as self; no timeout is given.
+            unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAIT, 0, forever) };
+        }
+    }
 }
 
 extern "C" fn enter<F: Fn()>(child: *const c_void) -> ! {
-    // SAFETY: start() passes a pointer to its closure, of this very type, which it keeps until the child is done.
+    // SAFETY: start() passes a pointer to its closure, of this very type, which its Child keeps until this process is done.
     unsafe { (*child.cast::<F>())() };
     // SAFETY: ends this process at once, without the exit handlers of the parent whose memory it shares.
     unsafe { libc::_exit(1) }
@@ -134,17 +192,4 @@ unsafe fn clone3(
         );
     }
     result
-}
-
-/// Waits for a process and gives its exit code, or 128 and the signal that ended it.
-pub(crate) fn wait(pid: libc::pid_t) -> io::Result<u8> {
-    let mut status = 0;
-    // SAFETY: status is an integer of our own.
-    check(unsafe { libc::waitpid(pid, &raw mut status, 0) }.into())?;
-    let code = if libc::WIFEXITED(status) {
-        libc::WEXITSTATUS(status)
-    } else {
-        128 + libc::WTERMSIG(status)
-    };
-    Ok(u8::try_from(code).unwrap_or(u8::MAX))
 }
