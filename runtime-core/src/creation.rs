@@ -126,7 +126,9 @@ impl<'a> Creation<'a> {
         self.make_cgroup()?;
         self.record_cgroup(&mut record)?;
         // After the record: a configuration without one is that of a container whose record was lost.
+        let span = self.builder.timings.span("write the configuration");
         self.directory.write_config(self.builder.bundle.text())?;
+        drop(span);
         if !self.plan.forks {
             self.process = Some(self.identify_init()?);
         }
@@ -228,9 +230,8 @@ impl<'a> Creation<'a> {
         if plan.unit().is_some() {
             return Ok(());
         }
-        let span = self.builder.timings.span("make the cgroup");
+        let _span = self.builder.timings.span("make the cgroup to be born in");
         let made = plan.make_birthplace(&mut self.making);
-        drop(span);
         made.map_err(crate::cgroup_error)
     }
 
@@ -240,7 +241,7 @@ impl<'a> Creation<'a> {
         let Some(plan) = plan.filter(|plan| plan.unit().is_none()) else {
             return Ok(());
         };
-        let _span = self.builder.timings.span("make the cgroup");
+        let span = self.builder.timings.span("make the cgroups");
         let made = plan.make_rest(&mut self.making);
         made.map_err(crate::cgroup_error)?;
         let cgroup = std::mem::take(&mut self.making).into_cgroup();
@@ -248,6 +249,7 @@ impl<'a> Creation<'a> {
         if !cgroup.is_new() {
             self.before = Before::of(Some(cgroup));
         }
+        drop(span);
         stations::made_cgroup(cgroup);
         let tasks = cgroup.task_files();
         let tasks = tasks.host(|| "open the cgroup's tasks".to_owned())?;

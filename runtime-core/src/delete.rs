@@ -51,7 +51,9 @@ impl Container {
 
     /// Takes back what `create` made, whose directory this is, and runs the poststop hooks.
     pub(crate) fn destroy(&self, directory: &Directory, status: Status, force: bool) -> Result<()> {
-        let span = self.timings.span("end what is left in the container");
+        let span = self
+            .timings
+            .span("end what is left in it, and remove its cgroup");
         if !self.left_an_empty_cgroup(status) {
             self.end_all(status, force)
                 .map_err(|error| error.context(format_args!("delete {}", self.id())))?;
@@ -59,6 +61,7 @@ impl Container {
                 cgroup.remove().map_err(cgroup_error)?;
             }
         }
+        drop(span);
         if let Some(cgroup) = &self.record.intended_cgroup
             && let Err(cause) = cgroup.remove()
         {
@@ -73,7 +76,6 @@ impl Container {
                 .unmount(rootfs)
                 .host(|| format!("unmount {}", rootfs.display()))?;
         }
-        drop(span);
         let _span = self.timings.span("remove the state directory");
         // The copy of the configuration goes with the directory.
         let spec = self.spec_with_later_hooks();

@@ -1,24 +1,23 @@
 //! Starts the init with a plan, and takes part in it: what the host has to do while the container is made.
 
 use std::ffi::CString;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use runtime_init::{
-    CONTROL, GO, NewMount, Operation, Rendezvous, Report, ReportKind, Slot, Step, TREES,
-};
+use runtime_init::{CONTROL, GO, NewMount, Operation, Rendezvous, Report, ReportKind, Step, TREES};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    send, sendmsg, socketpair,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::cgroup::CANNOT_ENTER;
 use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::message::{Message, receive};
 use crate::mounts::id_map::UserNamespaces;
 use crate::plan::{self, Plan};
 use crate::timings::{Recorder, Stamps, before_start};
@@ -67,14 +66,6 @@ pub(crate) enum Progress {
     Done,
 }
 
-impl Message {
-    /// The listener that the message carries.
-    pub(crate) fn listener(self) -> Result<OwnedFd> {
-        self.descriptor
-            .ok_or_else(|| Error::new(ErrorKind::Host, "the init sent no listener"))
-    }
-}
-
 impl Init {
     /// Starts the init with the plan. `slots` are the plan's, but for the control socket; what is not open yet has the plan in
     /// its place.
@@ -93,8 +84,7 @@ impl Init {
         set_socket_timeout(&control, Timeout::Recv, Some(held::SILENCE))
             .host(|| "set up the control socket".to_owned())?;
         let stamps = Stamps::new(plan, &handover.timings)?;
-        let slot = stamps.as_ref().and_then(|_| slot_after(slots.len()));
-        let encoded = memfd::sealed(c"bareboat-plan", &plan.encode(slot))
+        let encoded = memfd::sealed(c"bareboat-plan", &plan.encode(stamps.is_some()))
             .host(|| "write the plan".to_owned())?;
         let program =
             memfd::init(handover.directory).host(|| "make the init's program".to_owned())?;
@@ -344,11 +334,6 @@ impl Init {
     }
 }
 
-/// The slot after the control socket's and so many others.
-fn slot_after(others: usize) -> Option<Slot> {
-    u16::try_from(others + 1).ok().map(Slot)
-}
-
 /// Whether the init is yet to clone itself after this step: so it is the maker who waits there.
 fn will_fork(plan: &Plan, step: u32) -> bool {
     plan.forks
@@ -356,41 +341,6 @@ fn will_fork(plan: &Plan, step: u32) -> bool {
             .steps()
             .skip(step as usize)
             .any(|(_, step)| matches!(step, Step::Fork))
-}
-
-/// A report, and the descriptor that came with it.
-pub(crate) struct Message {
-    pub(crate) report: Report,
-    descriptor: Option<OwnedFd>,
-}
-
-/// The next message from an init; nothing once the other end is closed.
-pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Message>> {
-    let mut bytes = [0u8; Report::SIZE];
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let length = loop {
-        match recvmsg(
-            socket,
-            &mut [IoSliceMut::new(&mut bytes)],
-            &mut control,
-            RecvFlags::CMSG_CLOEXEC,
-        ) {
-            // The init died with words of ours unread; its own last word is still to come, and then the end.
-            Err(Errno::INTR | Errno::CONNRESET) => {}
-            answer => break answer?.bytes,
-        }
-    };
-    if length == 0 {
-        return Ok(None);
-    }
-    let descriptor = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
-    let report = bytes.get(..length).and_then(Report::decode);
-    let report = report.ok_or_else(|| io::Error::other("a message that is not the init's"))?;
-    Ok(Some(Message { report, descriptor }))
 }
 
 fn start_error(plan: &Plan, in_cgroup: bool, cause: io::Error) -> Error {

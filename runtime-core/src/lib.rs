@@ -64,6 +64,7 @@ mod launch;
 mod mapping_tool;
 mod memfd;
 mod memory_policy;
+mod message;
 mod mounts;
 mod namespaces;
 mod net_devices;

@@ -19,7 +19,7 @@ use crate::seccomp::{self, Agent};
 use crate::state::{self, Directory};
 use crate::status::{Status, state as state_of, state_json};
 use crate::timings::{Stamps, before_start};
-use crate::{create, launch, notify_socket, process};
+use crate::{create, launch, message, notify_socket, process};
 
 impl Container {
     /// Starts the user's program.
@@ -142,7 +142,7 @@ impl Container {
                 false
             }
         };
-        let hear = || launch::receive(socket).host(|| "hear from the container".to_owned());
+        let hear = || message::receive(socket).host(|| "hear from the container".to_owned());
         let mut answer = hear()?;
         directory.forget_start();
         while let Some(message) = answer {

@@ -60,7 +60,7 @@ fn assert_sound(compiled: Result<Plan>) {
     let listed = json["steps"].as_array().map(Vec::len);
     assert_eq!(listed, Some(plan.steps().count()));
     assert!(!plan.to_string().is_empty());
-    let encoded = plan.encode(None);
+    let encoded = plan.encode(false);
     let (header, mut rest) = decode::<Header>(&encoded).expect("a plan begins with its header");
     let mut last = None;
     for _ in 0..header.steps {

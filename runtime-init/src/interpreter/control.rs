@@ -102,8 +102,8 @@ impl Control {
             }
         });
         match received.during(Operation::Control)? {
-            0 => sys::exit(1),
-            count => outcome.map(|()| count),
+            (_, 0) => sys::exit(1),
+            (_, count) => outcome.map(|()| count),
         }
     }
 
@@ -203,7 +203,8 @@ fn receive_word(socket: BorrowedFd<'_>) -> Result<Option<u8>, Errno> {
 
 /// The same as [`receive_go`], with a file for the times of the steps. Without it the program starts all the same.
 fn receive_stamps(socket: BorrowedFd<'_>, stamps: &mut Option<sys::Stamps>) -> Result<bool, Errno> {
-    let (word, file) = sys::receive_file(socket)?;
+    let mut file = None;
+    let (word, _) = sys::receive_descriptors(socket, |received| file = Some(received))?;
     let goes_on = word == Some(GO);
     if goes_on {
         *stamps = file.and_then(|file| sys::Stamps::map(file.as_fd()).ok());

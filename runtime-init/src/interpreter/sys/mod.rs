@@ -408,38 +408,14 @@ pub(crate) fn send_descriptor(
     rustix::net::sendmsg(socket, &message, &mut control, SendFlags::NOSIGNAL).map(drop)
 }
 
-/// Receives one message, and gives away the descriptors in it. How many there were: none when the other end is closed.
+/// Receives one message, of one byte, and gives away the descriptors in it. Gives the byte, and how many there were: neither
+/// when the other end is closed.
 pub(crate) fn receive_descriptors(
     socket: BorrowedFd<'_>,
     mut take: impl FnMut(OwnedFd),
-) -> Result<u32, Errno> {
+) -> Result<(Option<u8>, u32), Errno> {
     let mut space =
         [core::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(runtime_init::TREES))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0u8; 1];
-    let flags = RecvFlags::CMSG_CLOEXEC;
-    loop {
-        let message = &mut [rustix::io::IoSliceMut::new(&mut byte)];
-        match rustix::net::recvmsg(socket, message, &mut control, flags) {
-            Err(Errno::INTR) => {}
-            answer => break answer.map(drop)?,
-        }
-    }
-    let mut count = 0u32;
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-            for descriptor in descriptors {
-                take(descriptor);
-                count = count.wrapping_add(1);
-            }
-        }
-    }
-    Ok(count)
-}
-
-/// Receives one message, of one byte and perhaps a descriptor; neither when the other end is closed.
-pub(crate) fn receive_file(socket: BorrowedFd<'_>) -> Result<(Option<u8>, Option<OwnedFd>), Errno> {
-    let mut space = [core::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0u8; 1];
     let flags = RecvFlags::CMSG_CLOEXEC;
@@ -450,12 +426,17 @@ pub(crate) fn receive_file(socket: BorrowedFd<'_>) -> Result<(Option<u8>, Option
             answer => break answer?.bytes,
         }
     };
-    let file = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
+    let mut count = 0u32;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            for descriptor in descriptors {
+                take(descriptor);
+                count = count.wrapping_add(1);
+            }
+        }
+    }
     let [word] = byte;
-    Ok(((length == 1).then_some(word), file))
+    Ok(((length == 1).then_some(word), count))
 }
 
 /// Makes the number of an inherited descriptor that of another one.
