@@ -165,7 +165,7 @@ impl<'a> ExecBuilder<'a> {
         let spec = self.container.spec()?;
         drop(span);
         let span = self.timings.span("read the facts of the host");
-        let facts = HostFacts::read_for(&options, &spec, Some(&self.process))?;
+        let facts = HostFacts::read_for_tenant(&spec, Some(&self.process))?;
         drop(span);
         let span = self.timings.span("compile the plan");
         let entry = record.cgroup.as_ref().map_or(NO_CGROUP, Cgroup::entry);

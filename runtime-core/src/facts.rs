@@ -53,13 +53,13 @@ impl HostFacts {
     ///
     /// [`crate::ErrorKind::Host`] when `/proc` cannot be read.
     pub fn read() -> Result<HostFacts> {
-        HostFacts::read_with(None)
+        HostFacts::read_with(|rootless| Layout::detect_for(rootless, None))
     }
 
-    fn read_with(rootless_cgroups: Option<bool>) -> Result<HostFacts> {
+    fn read_with(cgroups: impl FnOnce(bool) -> io::Result<Layout>) -> Result<HostFacts> {
         let uid = rustix::process::geteuid();
         let user_namespace = !namespaces::is_initial(NEWUSER);
-        let cgroups = Layout::detect_for(!uid.is_root() || user_namespace, rootless_cgroups);
+        let cgroups = cgroups(!uid.is_root() || user_namespace);
         let capabilities = BoundingSet::read();
         let capabilities = capabilities.host(|| "read the capability bounding set".to_owned())?;
         Ok(HostFacts {
@@ -84,7 +84,8 @@ impl HostFacts {
         spec: &Spec,
         process: Option<&Process>,
     ) -> Result<HostFacts> {
-        let mut facts = HostFacts::read_with(options.rootless_cgroups)?;
+        let detect = |rootless| Layout::detect_for(rootless, options.rootless_cgroups);
+        let mut facts = HostFacts::read_with(detect)?;
         if options.cgroup_driver == CgroupDriver::Systemd {
             let systemd = Systemd::read().map_err(|error| {
                 let kind = ErrorKind::Unsupported;
@@ -101,10 +102,22 @@ impl HostFacts {
         if linux.is_some_and(|linux| linux.intel_rdt().is_some()) {
             facts.resctrl = find(&["resctrl"])?.into_iter().next();
         }
-        facts.apparmor = process.is_some_and(apparmor::is_asked_for) && apparmor::is_enabled();
-        let labels = process.is_some_and(selinux::is_asked_for) || mounts::has_label(spec);
-        facts.selinux = labels && selinux::is_enabled();
+        facts.look_at_modules(spec, process);
         Ok(facts)
+    }
+
+    /// The same for one more process of a container, whose cgroup there is.
+    pub(crate) fn read_for_tenant(spec: &Spec, process: Option<&Process>) -> Result<HostFacts> {
+        let mut facts = HostFacts::read_with(|_| Ok(Layout::none()))?;
+        facts.look_at_modules(spec, process);
+        Ok(facts)
+    }
+
+    /// Whether those security modules are enabled that are asked for.
+    fn look_at_modules(&mut self, spec: &Spec, process: Option<&Process>) {
+        self.apparmor = process.is_some_and(apparmor::is_asked_for) && apparmor::is_enabled();
+        let labels = process.is_some_and(selinux::is_asked_for) || mounts::has_label(spec);
+        self.selinux = labels && selinux::is_enabled();
     }
 
     /// Whether the caller can clone mounts for the container. Otherwise its init does.

@@ -93,8 +93,7 @@ impl Cgroup {
         below.check(self)?;
         let open = |directory: &Directory| {
             let inner = below.within(directory)?;
-            open_below(&directory.path, &inner)
-                .and_then(|opened| open_to_write(opened, "tasks"))
+            open_tasks(&directory.path, &inner)
                 .map_err(|cause| cannot_enter(directory, &inner, cause))
         };
         self.in_v1().map(open).collect()
@@ -177,6 +176,14 @@ fn open_below(own: &Path, inner: &Path) -> rustix::io::Result<OwnedFd> {
         Mode::empty(),
         ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV,
     )
+}
+
+/// The `tasks` file of such a cgroup.
+fn open_tasks(own: &Path, inner: &Path) -> rustix::io::Result<OwnedFd> {
+    if inner.as_os_str().is_empty() {
+        return open_to_write(CWD, own.join("tasks"));
+    }
+    open_to_write(open_below(own, inner)?, "tasks")
 }
 
 fn cannot_enter(directory: &Directory, inner: &Path, cause: Errno) -> Error {

@@ -83,6 +83,16 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// A host without any.
+    pub(crate) fn none() -> Layout {
+        Layout {
+            v1: Vec::new(),
+            v2: None,
+            rootless: false,
+            systemd: None,
+        }
+    }
+
     /// The same, where this systemd is to make containers' cgroups: `cgroupsPath` is `SLICE:PREFIX:NAME` then.
     pub fn managed_by(self, systemd: Systemd) -> Layout {
         Layout {
@@ -131,12 +141,7 @@ impl Layout {
         find_v1: impl Fn(&str, &str) -> Option<Place>,
         find_v2: impl Fn(&str) -> Option<Place>,
     ) -> Layout {
-        let mut layout = Layout {
-            v1: Vec::new(),
-            v2: None,
-            rootless: false,
-            systemd: None,
-        };
+        let mut layout = Layout::none();
         for line in cgroup.lines() {
             let mut fields = line.splitn(3, ':');
             let (Some(number), Some(controllers), Some(own)) =

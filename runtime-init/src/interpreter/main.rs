@@ -307,6 +307,7 @@ impl Interpreter {
         self.masks = mounts::Masks::default();
         self.stamps = None;
         sys::close_all_but(self.start.plan(), self.slot(listener));
+        sys::release_stack();
         let (control, outcome) = control::await_start(self.slot(listener), &mut self.stamps)?;
         self.control = control;
         outcome

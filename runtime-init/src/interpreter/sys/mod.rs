@@ -6,6 +6,7 @@ mod memory;
 mod scheduling;
 pub(crate) mod seccomp;
 mod signals;
+mod stack;
 mod stamps;
 mod start;
 mod thread;
@@ -18,6 +19,7 @@ pub(crate) use scheduling::{
     reset_cpu_affinity, set_cpu_affinity, set_io_priority, set_memory_policy, set_scheduler,
 };
 pub(crate) use signals::{EndRequests, reset_signals};
+pub(crate) use stack::release_stack;
 pub(crate) use stamps::Stamps;
 pub(crate) use start::Start;
 
