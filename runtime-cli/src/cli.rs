@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
 
 use crate::commands;
 use crate::failure::{Failure, Result};
@@ -23,6 +23,13 @@ const VERSION: &str = concat!(
 );
 
 /// The whole command line.
+#[derive(Debug)]
+pub(crate) struct Cli {
+    pub(crate) globals: Globals,
+    pub(crate) command: Command,
+}
+
+/// What of it is not a command's own.
 #[derive(Debug, Parser)]
 #[command(
     name = "bareboat",
@@ -33,11 +40,9 @@ const VERSION: &str = concat!(
     subcommand_required = true,
     arg_required_else_help = true
 )]
-pub(crate) struct Cli {
+struct Program {
     #[command(flatten)]
-    pub(crate) globals: Globals,
-    #[command(subcommand)]
-    pub(crate) command: Command,
+    globals: Globals,
     /// Print the version
     #[arg(short = 'v', long, action = ArgAction::Version)]
     version: Option<bool>,
@@ -118,44 +123,81 @@ fn parse_rootless(text: &str) -> std::result::Result<Rootless, String> {
     })
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+/// The commands, each with its arguments and its name.
+///
+/// Made by hand, for clap's derive would define the arguments of all before those of one are read, which takes longer than
+/// everything else that a start does before it looks at the bundle.
+macro_rules! commands {
+    ($(#[doc = $about:literal] $command:ident($arguments:ty) = $name:literal,)*) => {
+        /// What the command line says to do.
+        #[derive(Debug)]
+        pub(crate) enum Command {
+            $(#[doc = $about] $command($arguments),)*
+        }
+
+        impl Command {
+            const NAMES: &[&str] = &[$($name),*];
+
+            /// The definitions of those that are wanted.
+            fn definitions(wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = clap::Command> {
+                let define = [$(
+                    wanted($name).then(|| {
+                        let command = <$arguments>::augment_args(clap::Command::new($name));
+                        read_like_runc(command.about($about.trim_ascii()))
+                    }),
+                )*];
+                define.into_iter().flatten()
+            }
+
+            fn from_arg_matches(matches: &ArgMatches) -> std::result::Result<Self, clap::Error> {
+                match matches.subcommand() {
+                    $(Some(($name, matches)) => {
+                        <$arguments>::from_arg_matches(matches).map(Command::$command)
+                    })*
+                    _ => Err(clap::Error::new(ErrorKind::MissingSubcommand)),
+                }
+            }
+        }
+    };
+}
+
+commands! {
     /// Save a container to go on with it later: not in this version
-    Checkpoint(Box<commands::checkpoint::Checkpoint>),
+    Checkpoint(Box<commands::checkpoint::Checkpoint>) = "checkpoint",
     /// Create a container
-    Create(commands::create::Create),
+    Create(commands::create::Create) = "create",
     /// Delete a container and all that it holds
-    Delete(commands::delete::Delete),
+    Delete(commands::delete::Delete) = "delete",
     /// Print what a container uses, and when it runs out of memory
-    Events(commands::events::Events),
+    Events(commands::events::Events) = "events",
     /// Execute a further process in a container
-    Exec(commands::exec::Exec),
+    Exec(commands::exec::Exec) = "exec",
     /// Print what this runtime can do, as JSON
-    Features(commands::features::Features),
+    Features(commands::features::Features) = "features",
     /// Send a signal to a container's init process
-    Kill(commands::kill::Kill),
+    Kill(commands::kill::Kill) = "kill",
     /// List the containers of a state root
-    List(commands::list::List),
+    List(commands::list::List) = "list",
     /// Stop all processes of a container until it is resumed
-    Pause(commands::pause::Pause),
+    Pause(commands::pause::Pause) = "pause",
     /// Print what creating a container would do, without doing it
-    Plan(commands::plan::Plan),
+    Plan(commands::plan::Plan) = "plan",
     /// Show the processes of a container
-    Ps(commands::ps::Ps),
+    Ps(commands::ps::Ps) = "ps",
     /// Go on with a container that was saved: not in this version
-    Restore(Box<commands::checkpoint::Restore>),
+    Restore(Box<commands::checkpoint::Restore>) = "restore",
     /// Let the processes of a paused container go on
-    Resume(commands::pause::Resume),
+    Resume(commands::pause::Resume) = "resume",
     /// Create and start a container
-    Run(commands::run::Run),
+    Run(commands::run::Run) = "run",
     /// Write a config.json to start from
-    Spec(commands::spec::Spec),
+    Spec(commands::spec::Spec) = "spec",
     /// Start the user's process of a created container
-    Start(commands::start::Start),
+    Start(commands::start::Start) = "start",
     /// Print the state of a container
-    State(commands::state::State),
+    State(commands::state::State) = "state",
     /// Change the limits of a container
-    Update(Box<commands::update::Update>),
+    Update(Box<commands::update::Update>) = "update",
 }
 
 /// What the arguments ask for.
@@ -176,12 +218,20 @@ pub(crate) struct UsageError {
 
 /// Reads the arguments; the first is the program's name.
 pub(crate) fn parse(arguments: Vec<OsString>) -> std::result::Result<Request, Box<UsageError>> {
-    let definition = definition();
+    // Whichever of the commands it is, its name is among them. Who names none is told of all.
+    let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
+    let definition = match Command::NAMES.iter().any(|name| is_named(name)) {
+        true => define(is_named),
+        false => definition(),
+    };
     let arguments = spelling::in_claps(&arguments, &definition);
     let parsed = definition.try_get_matches_from(&arguments);
     let request = parsed.and_then(|matches| match help::asked(&matches) {
         Some(topic) => Ok(Request::Text(help::text_on(topic, &arguments)?)),
-        None => Ok(Request::Command(Box::new(Cli::from_arg_matches(&matches)?))),
+        None => Ok(Request::Command(Box::new(Cli {
+            globals: Globals::from_arg_matches(&matches)?,
+            command: Command::from_arg_matches(&matches)?,
+        }))),
     });
     request
         .or_else(|error| match error.kind() {
@@ -197,7 +247,14 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> std::result::Result<Request, Bo
 
 /// The definitions as clap sees them.
 pub(crate) fn definition() -> clap::Command {
-    read_like_runc(Cli::command()).subcommand(help::subcommand())
+    define(|_| true)
+}
+
+/// The same with some of the commands.
+fn define(wanted: impl Fn(&str) -> bool) -> clap::Command {
+    read_like_runc(Program::command())
+        .subcommands(Command::definitions(wanted))
+        .subcommand(help::subcommand())
 }
 
 /// An option given twice has its last value, and a switch takes `=true` or `=false`.
@@ -205,7 +262,6 @@ fn read_like_runc(command: clap::Command) -> clap::Command {
     command
         .args_override_self(true)
         .mut_args(read_argument_like_runc)
-        .mut_subcommands(read_like_runc)
 }
 
 fn read_argument_like_runc(arg: Arg) -> Arg {

@@ -26,7 +26,9 @@ mod state_root;
 mod sys;
 mod terminal;
 mod timestamp;
+mod timings;
 mod topics;
+mod waterfall;
 
 use std::io::{self, Write};
 use std::path::Path;

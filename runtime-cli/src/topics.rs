@@ -182,10 +182,19 @@ their memory and their connections.",
 Prints the steps that `bareboat create` would execute for a bundle, in
 order, each with what asked for it: a JSON pointer into config.json, or a
 default. Nothing is done, and no privilege is needed. An error that comes
-from config.json alone is found here too.",
+from config.json alone is found here too.
+
+With --timings it prints what the steps took instead, from the file that
+`bareboat run`, create, start or exec wrote with their option of that name:
+a line for each, with its start, its duration and a bar, on the host or in
+the container (init). Bars leave out the time of the user's program.",
         examples: &[
             example("The steps for a bundle", "bareboat plan --bundle hello"),
             example("For programs", "bareboat plan --bundle hello --format json"),
+            example(
+                "What they took",
+                "bareboat run --bundle hello --timings trace.json first\nbareboat plan --timings trace.json",
+            ),
         ],
     },
     Topic {

@@ -16,6 +16,7 @@ use crate::exec::{ExecBuilder, ExitStatus};
 use crate::namespaces::NEWPID;
 use crate::state::{self, Record};
 use crate::status::{State, Status, state};
+use crate::timings::{Recorder, Timings};
 use crate::{exhaustion, namespaces};
 
 /// A container, by what is recorded of it. It is only a handle: dropping it does nothing to the container.
@@ -26,6 +27,7 @@ pub struct Container {
     pub(crate) root: PathBuf,
     pub(crate) record: Record,
     console: Option<OwnedFd>,
+    pub(crate) timings: Recorder,
 }
 
 impl Container {
@@ -39,7 +41,21 @@ impl Container {
             root,
             record,
             console,
+            timings: Recorder::default(),
         }
+    }
+
+    /// Takes down what [`start`](Self::start) and [`delete`](Self::delete) of this handle take.
+    #[must_use]
+    pub fn timings(mut self, timings: &Timings) -> Self {
+        self.timings = Recorder::to(timings);
+        self
+    }
+
+    /// This container, with the same timings as another handle.
+    pub(crate) fn timed(mut self, timings: &Recorder) -> Self {
+        self.timings = timings.clone();
+        self
     }
 
     /// The container of this ID under a state root.

@@ -15,6 +15,7 @@ use crate::home;
 use crate::hooks::{self, Kind};
 use crate::plan::{self, Options, Plan};
 use crate::state::{Directory, Record, check_id};
+use crate::timings::{Recorder, Timings};
 use crate::{namespaces, notify_socket};
 
 /// Creates a container.
@@ -35,6 +36,7 @@ pub struct ContainerBuilder {
     pub(crate) wishes: Wishes,
     pub(crate) options: Options,
     pub(crate) notify: bool,
+    pub(crate) timings: Recorder,
 }
 
 /// Where containers are kept unless the caller says otherwise.
@@ -54,6 +56,7 @@ impl ContainerBuilder {
             wishes: Wishes::default(),
             options,
             notify: false,
+            timings: Recorder::default(),
         }
     }
 
@@ -121,6 +124,12 @@ impl ContainerBuilder {
         self
     }
 
+    /// Takes down what each step takes: of making the container, and of what is done with the [`Container`] that comes of it.
+    pub fn timings(mut self, timings: &Timings) -> Self {
+        self.timings = Recorder::to(timings);
+        self
+    }
+
     /// Who manages the cgroup.
     pub fn cgroup_driver(mut self, driver: CgroupDriver) -> Self {
         self.options.cgroup_driver = driver;
@@ -160,6 +169,7 @@ impl ContainerBuilder {
     /// host, a hook, or the user's program.
     pub fn create(self) -> Result<Container> {
         let id = self.id.clone();
+        let _span = self.timings.span_of(|| format!("create {id}"));
         self.facts()
             .and_then(|facts| self.make(&facts))
             .map_err(|error| error.context(format_args!("create {id}")))
@@ -172,6 +182,7 @@ impl ContainerBuilder {
     /// As for [`ContainerBuilder::create`] and [`Container::start`].
     pub fn run(mut self) -> Result<Container> {
         let id = self.id.clone();
+        let _span = self.timings.span_of(|| format!("run {id}"));
         // startContainer hooks run between the two.
         let has_hooks = hooks::of(self.bundle.spec(), Kind::StartContainer)
             .next()
@@ -201,6 +212,7 @@ impl ContainerBuilder {
     }
 
     fn facts(&self) -> Result<HostFacts> {
+        let _span = self.timings.span("read the facts of the host");
         let spec = self.bundle.spec();
         HostFacts::read_for(&self.options, spec, spec.process().as_ref())
     }
@@ -217,10 +229,15 @@ impl ContainerBuilder {
             self.options.home = home::of(process, &self.bundle.path().join(root.path()))?;
         }
         self.options.resolved_root = resolved_root(self.bundle.spec(), self.bundle.path());
+        let span = self.timings.span("compile the plan");
         let plan = plan::compile_with(self.bundle.spec(), facts, &self.options)?;
+        drop(span);
+        let span = self.timings.span("make the state directory");
         let directory = Directory::create(&self.state_root, &self.id)?;
+        drop(span);
         let (record, console) = Creation::new(&self, facts, plan, directory).carry_out()?;
-        Ok(Container::new(self.state_root.clone(), record, console))
+        let container = Container::new(self.state_root.clone(), record, console);
+        Ok(container.timed(&self.timings))
     }
 
     /// What is known of the container before anything is made.

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use oci_spec::runtime::Spec;
 use runtime_init::Rendezvous;
 
-use crate::cgroup::{Cgroup, CgroupError, CgroupPlan};
+use crate::cgroup::{Cgroup, CgroupError, CgroupPlan, Making};
 use crate::create::ContainerBuilder;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::exhaustion::{self, Before};
@@ -30,11 +30,15 @@ pub(crate) struct Creation<'a> {
     facts: &'a HostFacts,
     plan: Plan,
     directory: Directory,
+    /// What there is of the cgroup while it is not whole.
+    making: Making,
     cgroup: Option<Cgroup>,
     before: Before,
     intel_rdt: Option<intel_rdt::Making>,
     root_mount: Option<MountId>,
     init: Option<Init>,
+    /// The init, where it is known before it is ready.
+    process: Option<ProcessId>,
     /// Others know the container by now, and may kill it.
     is_known: bool,
     net_devices: Option<Moves>,
@@ -55,11 +59,13 @@ impl<'a> Creation<'a> {
             facts,
             plan,
             directory,
+            making: Making::default(),
             cgroup: None,
             before: Before::default(),
             intel_rdt: None,
             root_mount: None,
             init: None,
+            process: None,
             is_known: false,
             net_devices: None,
             console: None,
@@ -70,8 +76,13 @@ impl<'a> Creation<'a> {
     /// Makes the container, or nothing: its record, and the terminal's master unless it went to a console socket.
     pub(crate) fn carry_out(mut self) -> Result<(Record, Option<OwnedFd>)> {
         match self.run() {
-            Ok(record) => Ok((record, self.console.take())),
+            Ok(record) => {
+                self.take_times();
+                Ok((record, self.console.take()))
+            }
             Err(error) => {
+                self.take_times();
+                let _span = self.builder.timings.span("take everything back");
                 // Before the cgroup goes, which knows.
                 let spec = self.builder.bundle.spec();
                 let error = self.before.explain(self.cgroup.as_ref(), spec, error);
@@ -91,7 +102,6 @@ impl<'a> Creation<'a> {
         if record.notify {
             notify_socket::make_directory(self.directory.path())?;
         }
-        record.intended_cgroup = self.plan.cgroup.as_ref().map(CgroupPlan::intended);
         self.intel_rdt = self
             .plan
             .intel_rdt
@@ -99,14 +109,29 @@ impl<'a> Creation<'a> {
             .map(IntelRdt::prepare)
             .transpose()?;
         record.intel_rdt = self.intel_rdt.as_ref().map(|making| making.group.clone());
-        self.directory.write(&record)?;
-        // After the record: a configuration without one is that of a container whose record was lost.
-        self.directory.write_config(self.builder.bundle.text())?;
+        // What is made before the init outlives this process; the init does not.
+        let makes_first = self.intel_rdt.is_some() || self.has_birthplace();
+        if makes_first {
+            self.record_intentions(&mut record)?;
+        }
         if let Some(making) = &mut self.intel_rdt {
             making.make()?;
         }
-        self.make_cgroup(&mut record)?;
+        self.make_birthplace()?;
         self.start_init(&mut record)?;
+        // The init has enough to do meanwhile.
+        if !makes_first {
+            self.record_intentions(&mut record)?;
+        }
+        self.make_cgroup()?;
+        self.record_cgroup(&mut record)?;
+        // After the record: a configuration without one is that of a container whose record was lost.
+        let span = self.builder.timings.span("write the configuration");
+        self.directory.write_config(self.builder.bundle.text())?;
+        drop(span);
+        if !self.plan.forks {
+            self.process = Some(self.identify_init()?);
+        }
         loop {
             match self.progress()? {
                 Progress::Reached(Rendezvous::Cgroup) => self.start_unit(&mut record)?,
@@ -135,6 +160,7 @@ impl<'a> Creation<'a> {
 
     /// Follows the init to the user's program.
     fn start_program(&mut self, record: &Record) -> Result<()> {
+        let _span = self.builder.timings.span("start the program");
         let mut agent = seccomp::connect(self.plan.seccomp_listener.as_ref())?;
         self.init()?.go(&self.plan)?;
         while let Progress::Listens(listener) = self.progress()? {
@@ -148,6 +174,13 @@ impl<'a> Creation<'a> {
                 tracing::debug!("the program runs");
                 Ok(())
             }
+        }
+    }
+
+    /// The init's steps, as long as it is clear which plan they are of.
+    fn take_times(&self) {
+        if let Some(init) = &self.init {
+            init.take_times(&self.plan);
         }
     }
 
@@ -165,7 +198,20 @@ impl<'a> Creation<'a> {
         init.progress(&self.plan)
     }
 
-    fn make_cgroup(&mut self, record: &mut Record) -> Result<()> {
+    /// Notes what is about to be made.
+    fn record_intentions(&self, record: &mut Record) -> Result<()> {
+        let _span = self.builder.timings.span("write the state");
+        record.intended_cgroup = self.plan.cgroup.as_ref().map(CgroupPlan::intended);
+        self.directory.write(record)
+    }
+
+    fn has_birthplace(&self) -> bool {
+        let plan = self.plan.cgroup.as_ref();
+        plan.is_some_and(CgroupPlan::has_birthplace)
+    }
+
+    /// Makes the part of the cgroup that the init is born in.
+    fn make_birthplace(&mut self) -> Result<()> {
         let Some(plan) = &self.plan.cgroup else {
             return Ok(());
         };
@@ -184,16 +230,35 @@ impl<'a> Creation<'a> {
         if plan.unit().is_some() {
             return Ok(());
         }
-        let cgroup = plan.create().map_err(crate::cgroup_error)?;
+        let _span = self.builder.timings.span("make the cgroup to be born in");
+        let made = plan.make_birthplace(&mut self.making);
+        made.map_err(crate::cgroup_error)
+    }
+
+    /// Makes what is left of the cgroup, and has the init join it.
+    fn make_cgroup(&mut self) -> Result<()> {
+        let plan = self.plan.cgroup.as_ref();
+        let Some(plan) = plan.filter(|plan| plan.unit().is_none()) else {
+            return Ok(());
+        };
+        let span = self.builder.timings.span("make the cgroups");
+        let made = plan.make_rest(&mut self.making);
+        made.map_err(crate::cgroup_error)?;
+        let cgroup = std::mem::take(&mut self.making).into_cgroup();
+        let cgroup = self.cgroup.insert(cgroup);
         if !cgroup.is_new() {
-            self.before = Before::of(Some(&cgroup));
+            self.before = Before::of(Some(cgroup));
         }
-        self.cgroup = Some(cgroup);
-        self.record_cgroup(record)
+        drop(span);
+        stations::made_cgroup(cgroup);
+        let tasks = cgroup.task_files();
+        let tasks = tasks.host(|| "open the cgroup's tasks".to_owned())?;
+        self.init()?.enter_cgroups(&self.plan, &tasks)
     }
 
     /// Has systemd make the cgroup around the init, which waits for that.
     fn start_unit(&mut self, record: &mut Record) -> Result<()> {
+        let _span = self.builder.timings.span("have systemd make the cgroup");
         let pid = self.init()?.pid();
         let Some(plan) = &self.plan.cgroup else {
             return Ok(());
@@ -202,30 +267,29 @@ impl<'a> Creation<'a> {
         let cgroup = self.cgroup.insert(cgroup);
         self.before = Before::of_new(Some(cgroup));
         plan.fill(cgroup, pid).map_err(crate::cgroup_error)?;
+        stations::made_cgroup(cgroup);
         self.record_cgroup(record)
     }
 
+    /// Notes what there is of the cgroup, if there is any: whoever is in it from now on may be killed as the container's.
     fn record_cgroup(&self, record: &mut Record) -> Result<()> {
-        if let Some(cgroup) = &self.cgroup {
-            stations::made_cgroup(cgroup);
-        }
-        record.cgroup = self.cgroup.clone();
+        let Some(cgroup) = &self.cgroup else {
+            return Ok(());
+        };
+        record.cgroup = Some(cgroup.clone());
         record.intended_cgroup = None;
+        let _span = self.builder.timings.span("write the state");
         self.directory.write(record)
     }
 
     fn start_init(&mut self, record: &mut Record) -> Result<()> {
+        let span = self.builder.timings.span("open what the init inherits");
         let mut context = sources::Context {
             user_namespaces: UserNamespaces::new(self.directory.path()),
             ..sources::Context::default()
         };
-        let mut cgroup = None;
-        if let Some(made) = &self.cgroup {
-            context.tasks = made
-                .task_files()
-                .host(|| "open the cgroup's tasks".to_owned())?;
-            cgroup = made.v2_directory().host(|| "open the cgroup".to_owned())?;
-        }
+        let birthplace = self.making.birthplace();
+        let birthplace = birthplace.host(|| "open the cgroup".to_owned())?;
         if !self.builder.options.start_at_once {
             context.listener = Some(self.directory.listen()?);
         }
@@ -245,9 +309,11 @@ impl<'a> Creation<'a> {
         let handover = Handover {
             stdio: wishes.stdio.streams(&mut null)?,
             preserved: wishes.preserved,
-            cgroup: cgroup.as_ref().map(OwnedFd::as_fd),
+            cgroup: birthplace.as_ref().map(OwnedFd::as_fd),
             directory: self.directory.path(),
+            timings: self.builder.timings.clone(),
         };
+        drop(span);
         let init = Init::start(&self.plan, &slots, &handover)?;
         self.init = Some(init);
         Ok(())
@@ -258,10 +324,12 @@ impl<'a> Creation<'a> {
             return Ok(());
         };
         tracing::debug!("write the id mappings");
+        let _span = self.builder.timings.span("write the id mappings");
         id_mappings::carry_out(maps, self.init()?.pid(), self.facts)
     }
 
     fn move_net_devices(&mut self) -> Result<()> {
+        let _span = self.builder.timings.span("move network devices");
         let moves = Moves::to(self.init()?.pid())?;
         let moves = self.net_devices.insert(moves);
         let mut devices = self.plan.net_devices.iter();
@@ -276,6 +344,7 @@ impl<'a> Creation<'a> {
         let state = state_json(record, Status::Created, Some(init.pid()))?;
         for kind in [Kind::Prestart, Kind::CreateRuntime] {
             for hook in hooks::of(spec, kind) {
+                let _span = hook.span(&self.builder.timings);
                 hook.run(&state, &record.bundle)?;
             }
         }
@@ -291,7 +360,10 @@ impl<'a> Creation<'a> {
             return Ok(());
         }
         let state = place.state(init.pid())?;
-        inside.try_for_each(|hook| place.run(&hook, &state))
+        inside.try_for_each(|hook| {
+            let _span = hook.span(&self.builder.timings);
+            place.run(&hook, &state)
+        })
     }
 
     /// All is done that can fail for the configuration's sake: limits, state, pid file.
@@ -302,15 +374,27 @@ impl<'a> Creation<'a> {
         if let Some(socket) = self.pidfd_socket.take() {
             socket.send(FIRST_PROCESS, self.init()?.pidfd())?;
         }
+        let span = self
+            .builder
+            .timings
+            .span("set what the process cannot set itself");
         confine::carry_out(&self.plan, pid)?;
         if let Some(group) = &record.intel_rdt {
             group.join(pid)?;
         }
-        let process =
-            ProcessId::of(pid).host(|| format!("read the start time of process {pid}"))?;
-        record.init = Some(process);
+        drop(span);
+        let _span = self.builder.timings.span("write state and pid file");
+        record.init = Some(match self.process {
+            Some(process) => process,
+            None => self.identify_init()?,
+        });
         self.directory.write(record)?;
         self.builder.wishes.write_pid_file(pid)
+    }
+
+    fn identify_init(&self) -> Result<ProcessId> {
+        let pid = self.init()?.pid();
+        ProcessId::of(pid).host(|| format!("read the start time of process {pid}"))
     }
 
     /// Takes everything back, and gives the error that was the reason.
@@ -328,6 +412,7 @@ impl<'a> Creation<'a> {
         {
             tracing::warn!("the cgroup of {} is left behind: {cause}", self.builder.id);
         }
+        self.making.discard();
         if let Some(making) = &self.intel_rdt {
             making.undo();
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Spec;
 
+use crate::cgroup::Cgroup;
 use crate::container::Container;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::hooks::{self, Kind};
@@ -31,11 +32,12 @@ impl Container {
     /// [`ErrorKind::InvalidState`] when it runs and `force` is not given, [`ErrorKind::Host`] when a process or its cgroup
     /// does not go away.
     pub fn delete(&self, force: bool) -> Result<()> {
+        let _span = self.timings.span_of(|| format!("delete {}", self.id()));
         let directory = match force {
             true => Directory::open(&self.root, self.id())?,
             false => Directory::open_created(&self.root, self.id(), "delete")?,
         };
-        let container = Container::load(&self.root, self.id())?;
+        let container = Container::load(&self.root, self.id())?.timed(&self.timings);
         let status = container.status()?;
         if !force && !matches!(status, Status::Stopped | Status::Created) {
             let problem = format!(
@@ -49,11 +51,17 @@ impl Container {
 
     /// Takes back what `create` made, whose directory this is, and runs the poststop hooks.
     pub(crate) fn destroy(&self, directory: &Directory, status: Status, force: bool) -> Result<()> {
-        self.end_all(status, force)
-            .map_err(|error| error.context(format_args!("delete {}", self.id())))?;
-        if let Some(cgroup) = &self.record.cgroup {
-            cgroup.remove().map_err(cgroup_error)?;
+        let span = self
+            .timings
+            .span("end what is left in it, and remove its cgroup");
+        if !self.left_an_empty_cgroup(status) {
+            self.end_all(status, force)
+                .map_err(|error| error.context(format_args!("delete {}", self.id())))?;
+            if let Some(cgroup) = &self.record.cgroup {
+                cgroup.remove().map_err(cgroup_error)?;
+            }
         }
+        drop(span);
         if let Some(cgroup) = &self.record.intended_cgroup
             && let Err(cause) = cgroup.remove()
         {
@@ -68,6 +76,7 @@ impl Container {
                 .unmount(rootfs)
                 .host(|| format!("unmount {}", rootfs.display()))?;
         }
+        let _span = self.timings.span("remove the state directory");
         // The copy of the configuration goes with the directory.
         let spec = self.spec_with_later_hooks();
         directory.remove()?;
@@ -106,6 +115,13 @@ impl Container {
                 salvage::remove(&directory, id, true)
             }
         }
+    }
+
+    /// Whether it has ended, and nobody was in its cgroup any more, which is removed then: the kernel knows that without
+    /// being asked who is there, and in most cases it is so.
+    fn left_an_empty_cgroup(&self, status: Status) -> bool {
+        let cgroup = self.record.cgroup.as_ref();
+        status == Status::Stopped && cgroup.is_some_and(Cgroup::remove_if_empty)
     }
 
     /// Kills what is left in the container, and waits until it is gone.

@@ -17,6 +17,7 @@ use crate::pidfd_socket::{PidfdSocket, TENANT};
 use crate::plan::{self, Options};
 use crate::status::Status;
 use crate::tenant_cgroup::Place;
+use crate::timings::{Recorder, Timings};
 use crate::{confine, exec_cpu_affinity, home, seccomp, sources, stations, sys};
 
 /// Starts a process in a container, in its namespaces and cgroup.
@@ -39,6 +40,7 @@ pub struct ExecBuilder<'a> {
     extra_environment: Vec<String>,
     below: Below,
     ignore_paused: bool,
+    timings: Recorder,
 }
 
 impl<'a> ExecBuilder<'a> {
@@ -51,6 +53,7 @@ impl<'a> ExecBuilder<'a> {
             extra_environment,
             below,
             ignore_paused: false,
+            timings: Recorder::default(),
         }
     }
 
@@ -118,6 +121,12 @@ impl<'a> ExecBuilder<'a> {
         self
     }
 
+    /// Takes down what each step of starting the process takes.
+    pub fn timings(mut self, timings: &Timings) -> Self {
+        self.timings = Recorder::to(timings);
+        self
+    }
+
     /// Starts the process.
     ///
     /// # Errors
@@ -127,6 +136,9 @@ impl<'a> ExecBuilder<'a> {
     /// [`ContainerBuilder::create`](crate::ContainerBuilder::create).
     pub fn spawn(self) -> Result<TenantProcess> {
         let container = self.container;
+        let _span = self
+            .timings
+            .span_of(|| format!("exec in {}", container.id()));
         self.start()
             .map_err(|error| container.or_its_end(error))
             .map_err(|error| error.context(format_args!("exec in {}", container.id())))
@@ -134,6 +146,7 @@ impl<'a> ExecBuilder<'a> {
 
     fn start(self) -> Result<TenantProcess> {
         self.wishes.check()?;
+        let span = self.timings.span("look at the container");
         self.check_status()?;
         let pidfd = self.container.pidfd()?;
         let pidfd_socket = self.wishes.connect_pidfd_socket()?;
@@ -150,7 +163,11 @@ impl<'a> ExecBuilder<'a> {
             ..Options::default()
         };
         let spec = self.container.spec()?;
+        drop(span);
+        let span = self.timings.span("read the facts of the host");
         let facts = HostFacts::read_for(&options, &spec, Some(&self.process))?;
+        drop(span);
+        let span = self.timings.span("compile the plan");
         let entry = record.cgroup.as_ref().map_or(NO_CGROUP, Cgroup::entry);
         let plan = plan::tenant(
             &spec,
@@ -160,6 +177,7 @@ impl<'a> ExecBuilder<'a> {
             entry,
             record.namespaces,
         )?;
+        drop(span);
         let cgroup = record.cgroup.as_ref();
         let before = Before::of(cgroup);
         let explain = |error: Error| before.explain_exec(cgroup, &spec, error);
@@ -172,6 +190,7 @@ impl<'a> ExecBuilder<'a> {
                 Some(error) => Err(error),
                 None => Ok(console),
             });
+        init.take_times(&plan);
         match attended {
             Ok(console) => Ok(TenantProcess {
                 pid: init.pid(),
@@ -202,14 +221,17 @@ impl<'a> ExecBuilder<'a> {
     }
 
     fn start_init(&self, plan: &plan::Plan, entry: Entry, pidfd: BorrowedFd<'_>) -> Result<Init> {
-        let mut context = sources::Context {
+        let span = self.timings.span("open what the init inherits");
+        let context = sources::Context {
             init: Some(pidfd),
             ..sources::Context::default()
         };
-        if entry != Entry::Moved {
-            context.tasks = self.place().task_files()?;
-        }
+        let tasks = match entry {
+            Entry::Itself { .. } => self.place().task_files()?,
+            Entry::Moved => Vec::new(),
+        };
         let slots = sources::open(plan, context)?;
+        drop(span);
         let directory = self.container.directory();
         let start = |cgroup: Option<BorrowedFd<'_>>| {
             let mut null = None;
@@ -218,6 +240,7 @@ impl<'a> ExecBuilder<'a> {
                 preserved: self.wishes.preserved,
                 cgroup,
                 directory: &directory,
+                timings: self.timings.clone(),
             };
             Init::start(plan, &slots, &handover)
         };
@@ -225,10 +248,13 @@ impl<'a> ExecBuilder<'a> {
             Entry::Moved => start(None),
             Entry::Itself { .. } => self.place().start(start),
         };
-        match exec_cpu_affinity::initial(&self.process)? {
+        let init = match exec_cpu_affinity::initial(&self.process)? {
             Some(cpus) => exec_cpu_affinity::on(&cpus, start),
             None => start(),
-        }
+        }?;
+        init.enter_cgroups(plan, &tasks)
+            .inspect_err(|_| init.kill())?;
+        Ok(init)
     }
 
     fn place(&self) -> Place<'_> {
@@ -249,10 +275,12 @@ impl<'a> ExecBuilder<'a> {
         loop {
             match init.progress(plan)? {
                 Progress::Reached(Rendezvous::Cgroup) => {
+                    let _span = self.timings.span("have systemd move the process");
                     self.place().attach(init)?;
                     init.go(plan)?;
                 }
                 Progress::Reached(_) => {
+                    let _span = self.timings.span("set what the process cannot set itself");
                     console = self.wishes.deliver_console(init.take_console())?;
                     if let Some(socket) = &pidfd_socket {
                         socket.send(TENANT, init.pidfd())?;

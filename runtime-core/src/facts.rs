@@ -11,6 +11,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use crate::builder::CgroupDriver;
 use crate::cgroup::{Layout, Systemd};
 use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::namespaces::{self, NEWUSER};
 use crate::plan::Options;
 use crate::{apparmor, mounts, selinux};
 
@@ -56,13 +57,14 @@ impl HostFacts {
     }
 
     fn read_with(rootless_cgroups: Option<bool>) -> Result<HostFacts> {
-        let cgroups = Layout::detect_for(rootless_cgroups);
-        let user_namespace = in_user_namespace();
+        let uid = rustix::process::geteuid();
+        let user_namespace = !namespaces::is_initial(NEWUSER);
+        let cgroups = Layout::detect_for(!uid.is_root() || user_namespace, rootless_cgroups);
         let capabilities = BoundingSet::read();
         let capabilities = capabilities.host(|| "read the capability bounding set".to_owned())?;
         Ok(HostFacts {
             cgroups: cgroups.host(|| "read the cgroup hierarchies".to_owned())?,
-            uid: rustix::process::geteuid().as_raw(),
+            uid: uid.as_raw(),
             gid: rustix::process::getegid().as_raw(),
             user_namespace,
             foreign_mounts: user_namespace && has_foreign_mounts(),
@@ -146,12 +148,6 @@ impl HostFacts {
             selinux: false,
         }
     }
-}
-
-/// The first user namespace maps every id to itself (user_namespaces(7)). A kernel without them has no map.
-fn in_user_namespace() -> bool {
-    std::fs::read_to_string("/proc/self/uid_map")
-        .is_ok_and(|map| !map.split_whitespace().eq(["0", "0", "4294967295"]))
 }
 
 /// The first thing that open_tree(2) asks for is CAP_SYS_ADMIN in the user namespace that the mount namespace belongs to.

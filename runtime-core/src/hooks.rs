@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Builder, Origin, c_string, text_list};
 use crate::process::environment;
 use crate::stations;
+use crate::timings::{OpenSpan, Recorder};
 use crate::{memfd, notify_socket};
 
 /// One of the six kinds.
@@ -218,6 +219,17 @@ impl Hook<'_> {
     /// What is attempted, as runc says it.
     pub(crate) fn attempt(&self) -> String {
         format!("error running {} hook #{}", self.kind.name(), self.number)
+    }
+
+    /// The time that the hook takes.
+    pub(crate) fn span(&self, timings: &Recorder) -> OpenSpan {
+        timings.span_at(&self.pointer, || {
+            format!(
+                "run {} hook {}",
+                self.kind.name(),
+                self.hook.path().display()
+            )
+        })
     }
 
     /// Tells the log that the hook runs.

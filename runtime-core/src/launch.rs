@@ -1,7 +1,7 @@
 //! Starts the init with a plan, and takes part in it: what the host has to do while the container is made.
 
 use std::ffi::CString;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -10,15 +10,17 @@ use runtime_init::{CONTROL, GO, NewMount, Operation, Rendezvous, Report, ReportK
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    send, sendmsg, socketpair,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::cgroup::CANNOT_ENTER;
 use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::message::{Message, receive};
 use crate::mounts::id_map::UserNamespaces;
 use crate::plan::{self, Plan};
+use crate::timings::{Recorder, Stamps, before_start};
 use crate::{
     exhaustion, held, memfd, mounts, namespaces, process, scheduler, seccomp, sources, stations,
     sys,
@@ -36,6 +38,7 @@ pub(crate) struct Handover<'a> {
     pub(crate) cgroup: Option<BorrowedFd<'a>>,
     /// The state directory, for a host that has no executable memfds.
     pub(crate) directory: &'a Path,
+    pub(crate) timings: Recorder,
 }
 
 /// A running init, seen from the host.
@@ -49,6 +52,8 @@ pub(crate) struct Init {
     console: Option<OwnedFd>,
     /// The state directory.
     directory: PathBuf,
+    timings: Recorder,
+    stamps: Option<Stamps>,
 }
 
 /// What the init waits for, or how it ended.
@@ -59,14 +64,6 @@ pub(crate) enum Progress {
     Listens(OwnedFd),
     /// The control socket is closed: the user's program runs, or the init is waiting for `start`.
     Done,
-}
-
-impl Message {
-    /// The listener that the message carries.
-    pub(crate) fn listener(self) -> Result<OwnedFd> {
-        self.descriptor
-            .ok_or_else(|| Error::new(ErrorKind::Host, "the init sent no listener"))
-    }
 }
 
 impl Init {
@@ -86,8 +83,9 @@ impl Init {
         .host(|| "make the control socket".to_owned())?;
         set_socket_timeout(&control, Timeout::Recv, Some(held::SILENCE))
             .host(|| "set up the control socket".to_owned())?;
-        let encoded =
-            memfd::sealed(c"bareboat-plan", &plan.encode()).host(|| "write the plan".to_owned())?;
+        let stamps = Stamps::new(plan, &handover.timings)?;
+        let encoded = memfd::sealed(c"bareboat-plan", &plan.encode(stamps.is_some()))
+            .host(|| "write the plan".to_owned())?;
         let program =
             memfd::init(handover.directory).host(|| "make the init's program".to_owned())?;
 
@@ -110,8 +108,10 @@ impl Init {
                     .iter()
                     .map(|slot| slot.as_ref().unwrap_or(&encoded).as_fd()),
             )
+            .chain(stamps.iter().map(AsFd::as_fd))
             .collect();
 
+        let span = handover.timings.span("start the init");
         let (pid, pidfd) = sys::spawn(&sys::Start {
             init: program.as_fd(),
             arguments: &arguments,
@@ -123,6 +123,7 @@ impl Init {
             cgroup: handover.cgroup,
         })
         .map_err(|cause| start_error(plan, handover.cgroup.is_some(), cause))?;
+        drop(span);
         stations::cloned(pid, plan.clone_flags);
         Ok(Init {
             control,
@@ -131,7 +132,16 @@ impl Init {
             forks: plan.forks,
             console: None,
             directory: handover.directory.to_owned(),
+            timings: handover.timings.clone(),
+            stamps,
         })
+    }
+
+    /// Takes down what the init's steps have taken by now, but for those after a wait for `start`.
+    pub(crate) fn take_times(&self, plan: &Plan) {
+        if let Some(stamps) = &self.stamps {
+            stamps.take(plan, 0..before_start(plan));
+        }
     }
 
     /// The host's pid of the process; until it has cloned itself once more, that of its maker.
@@ -154,14 +164,17 @@ impl Init {
 
     /// Waits until the init reaches its next rendezvous or is done.
     pub(crate) fn progress(&mut self, plan: &Plan) -> Result<Progress> {
+        let mut span = self.timings.span("wait for the init");
         let mut reached = None;
         loop {
             // A child may be faster than the word of its maker: nothing that it asks for is done before its pid is known.
             if let Some(rendezvous) = reached.filter(|_| !self.forks) {
                 stations::reached(self.pid, rendezvous);
+                span.rename(|| format!("wait for the init: {rendezvous:?}"));
                 return Ok(Progress::Reached(rendezvous));
             }
             let Some(message) = self.hear()? else {
+                span.rename(|| "wait for the init to give way to the program".to_owned());
                 return self.closed();
             };
             match message.report.kind {
@@ -179,6 +192,7 @@ impl Init {
                 ReportKind::Reached => match plan.step(message.report.step as usize) {
                     Some((_, Step::Wait(rendezvous))) if will_fork(plan, message.report.step) => {
                         stations::reached(self.pid, rendezvous);
+                        span.rename(|| format!("wait for the init: {rendezvous:?}"));
                         return Ok(Progress::Reached(rendezvous));
                     }
                     Some((_, Step::Wait(rendezvous))) => reached = Some(rendezvous),
@@ -212,15 +226,28 @@ impl Init {
     }
 
     fn send_trees(&self, plan: &Plan, step: usize) -> Result<()> {
+        let _span = self.timings.span("open the sources of bind mounts");
         let namespaces = UserNamespaces::new(&self.directory);
         let trees = sources::open_trees(plan, step, namespaces)?;
         if trees.is_empty() {
             return Err(Error::new(ErrorKind::Host, NOBODY_ASKED));
         }
-        let trees: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
+        self.send_descriptors(plan, &trees, "mounts")
+    }
+
+    /// Sends the init the `tasks` files of the cgroups that it is to join.
+    pub(crate) fn enter_cgroups(&self, plan: &Plan, tasks: &[OwnedFd]) -> Result<()> {
+        match tasks {
+            [] => Ok(()),
+            tasks => self.send_descriptors(plan, tasks, "cgroups"),
+        }
+    }
+
+    fn send_descriptors(&self, plan: &Plan, descriptors: &[OwnedFd], what: &str) -> Result<()> {
+        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(TREES))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        control.push(SendAncillaryMessage::ScmRights(&trees));
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
         let sent = sendmsg(
             &self.control,
             &[IoSlice::new(&[GO])],
@@ -231,13 +258,14 @@ impl Init {
             Err(Errno::PIPE) => Err(self.last_word(plan)),
             answer => answer
                 .map(drop)
-                .host(|| "send the init its mounts".to_owned()),
+                .host(|| format!("send the init its {what}")),
         }
     }
 
     /// Maps the ids of a tree that the init has cloned in its mount namespace: over the host's file systems the init, which
     /// may be in a user namespace, has no rights.
     fn map_ids(&self, plan: &Plan, message: &Message) -> Result<()> {
+        let _span = self.timings.span("map the ids of a mount");
         let step = message.report.step as usize;
         let (Some(id_map), Some(tree)) = (plan.id_maps.get(&step), &message.descriptor) else {
             return Err(Error::new(
@@ -315,41 +343,6 @@ fn will_fork(plan: &Plan, step: u32) -> bool {
             .any(|(_, step)| matches!(step, Step::Fork))
 }
 
-/// A report, and the descriptor that came with it.
-pub(crate) struct Message {
-    pub(crate) report: Report,
-    descriptor: Option<OwnedFd>,
-}
-
-/// The next message from an init; nothing once the other end is closed.
-pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Message>> {
-    let mut bytes = [0u8; Report::SIZE];
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let length = loop {
-        match recvmsg(
-            socket,
-            &mut [IoSliceMut::new(&mut bytes)],
-            &mut control,
-            RecvFlags::CMSG_CLOEXEC,
-        ) {
-            // The init died with words of ours unread; its own last word is still to come, and then the end.
-            Err(Errno::INTR | Errno::CONNRESET) => {}
-            answer => break answer?.bytes,
-        }
-    };
-    if length == 0 {
-        return Ok(None);
-    }
-    let descriptor = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
-    let report = bytes.get(..length).and_then(Report::decode);
-    let report = report.ok_or_else(|| io::Error::other("a message that is not the init's"))?;
-    Ok(Some(Message { report, descriptor }))
-}
-
 fn start_error(plan: &Plan, in_cgroup: bool, cause: io::Error) -> Error {
     // clone(2) says this of the cgroup alone: no room for processes, threads alone, gone.
     let of_cgroup = [libc::EBUSY, libc::EOPNOTSUPP, libc::ENODEV];
@@ -378,7 +371,7 @@ fn start_error(plan: &Plan, in_cgroup: bool, cause: io::Error) -> Error {
     Error::io(ErrorKind::Setup, attempt, cause).at("/linux/namespaces")
 }
 
-/// What clone(2) means by an errno that says something else.
+/// What clone(2) and unshare(2) mean by an errno that says something else.
 fn start_remedy(clone_flags: u32, errno: Option<i32>) -> Option<&'static str> {
     match errno? {
         libc::EPERM if clone_flags & namespaces::NEWUSER != 0 => Some(
@@ -430,8 +423,13 @@ pub(crate) fn step_error(plan: &Plan, report: Report) -> Error {
     {
         attempt = format!("{attempt} ({hint})");
     }
-    let remedy = mounts::remedy(&step, report.value);
-    if let Some(remedy) = remedy.or_else(|| process::remedy(&step, report.value)) {
+    let remedy = mounts::remedy(&step, report.value)
+        .or_else(|| process::remedy(&step, report.value))
+        .or_else(|| match step {
+            Step::Unshare { flags } => start_remedy(flags, Some(report.value)),
+            _ => None,
+        });
+    if let Some(remedy) = remedy {
         attempt = format!("{attempt} ({remedy})");
     }
     Error::io(ErrorKind::Setup, attempt, cause).at(origin.to_string())

@@ -64,6 +64,7 @@ mod launch;
 mod mapping_tool;
 mod memfd;
 mod memory_policy;
+mod message;
 mod mounts;
 mod namespaces;
 mod net_devices;
@@ -95,6 +96,7 @@ mod status;
 mod sys;
 mod sysctl;
 mod tenant_cgroup;
+mod timings;
 mod update;
 mod uts;
 
@@ -113,6 +115,7 @@ pub use process_json::parse_process;
 pub use spec_version::SPEC_VERSION;
 pub use stats::Stats;
 pub use status::{State, Status};
+pub use timings::Timings;
 pub use update::parse_resources;
 
 pub use oci_spec;

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Spec};
 use runtime_init::{Step, Text};
+use rustix::fs::{CWD, readlinkat};
+use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::id_mappings;
@@ -62,6 +64,23 @@ pub(crate) fn names(flags: u32) -> String {
         .filter(|(flag, _)| flags & flag != 0)
         .map(|(_, name)| *name);
     names.collect::<Vec<_>>().join(", ")
+}
+
+/// Whether the caller is in the first namespace of a kind; in a kernel without such namespaces everybody is. These are user
+/// and cgroup namespaces, by their CLONE_NEW flag.
+///
+/// The link's text tells as much as the namespace itself, which the kernel would have to open. The numbers are
+/// PROC_USER_INIT_INO and PROC_CGROUP_INIT_INO of include/linux/proc_ns.h.
+pub(crate) fn is_initial(kind: u32) -> bool {
+    let (path, link) = match kind {
+        NEWUSER => ("/proc/self/ns/user", "user:[4026531837]"),
+        NEWCGROUP => ("/proc/self/ns/cgroup", "cgroup:[4026531835]"),
+        _ => return false,
+    };
+    match readlinkat(CWD, path, Vec::new()) {
+        Ok(found) => found.as_bytes() == link.as_bytes(),
+        Err(errno) => errno == Errno::NOENT,
+    }
 }
 
 /// The namespaces of a configuration.
@@ -182,12 +201,12 @@ pub(crate) fn enter(plan: &mut Builder<'_>) -> Result<()> {
     } else {
         at_birth
     };
-    plan.plan.clone_flags = at_birth;
+    plan.plan.clone_flags = at_birth & !plan.made_first;
     // Without root's rights there is none over the others before the user namespace that owns them is joined.
     let user_first = plan.facts.is_unprivileged();
     join(plan, &namespaces, |flag| (flag == NEWUSER) == user_first)?;
     join(plan, &namespaces, |flag| (flag == NEWUSER) != user_first)?;
-    let later = namespaces.new & !LATE & !at_birth;
+    let later = namespaces.new & !LATE & !at_birth & !plan.made_first;
     unshare(plan, later & NEWUSER);
     id_mappings::plan(plan, &namespaces)?;
     unshare(plan, later & !NEWUSER);
@@ -203,11 +222,28 @@ pub(crate) fn enter(plan: &mut Builder<'_>) -> Result<()> {
         plan.plan.forks = true;
     }
     unshare(plan, namespaces.new & NEWCGROUP);
-    if namespaces.new & NEWNET != 0 {
-        plan.step(
-            Origin::Default("loopback interface"),
-            &Step::BringLoopbackUp,
-        );
+    if namespaces.new & !plan.made_first & NEWNET != 0 {
+        bring_loopback_up(plan);
+    }
+    Ok(())
+}
+
+fn bring_loopback_up(plan: &mut Builder<'_>) {
+    let origin = Origin::Default("loopback interface");
+    plan.step(origin, &Step::BringLoopbackUp);
+}
+
+/// Has the init make the network namespace, before it joins its cgroups: the kernel takes as long for the one as the runtime
+/// for the others, and so both are done at once.
+///
+/// Not where another namespace has to be there before, a user namespace that owns it for one.
+pub(crate) fn make_network_first(plan: &mut Builder<'_>) -> Result<()> {
+    let namespaces = Namespaces::of(plan)?;
+    let depends = namespaces.has(NEWUSER) || !namespaces.joined.is_empty();
+    if namespaces.new & NEWNET != 0 && !depends && !plan.facts.is_unprivileged() {
+        unshare(plan, NEWNET);
+        bring_loopback_up(plan);
+        plan.made_first = NEWNET;
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use crate::launch::{Handover, Init, Progress};
 use crate::plan::Options;
 use crate::state::Record;
 use crate::status::{Status, state, state_json};
+use crate::timings::Recorder;
 use crate::{plan, seccomp, sources, sys};
 
 /// A process as its own namespace numbers it: "For hooks executed in the container namespace, it is the pid as seen by the
@@ -107,7 +108,6 @@ impl Place<'_> {
             .host(|| "open the cgroup".to_owned())?
             .flatten();
         let context = sources::Context {
-            tasks: tasks.unwrap_or_default(),
             init: Some(self.pidfd),
             ..sources::Context::default()
         };
@@ -121,9 +121,12 @@ impl Place<'_> {
             preserved: 0,
             cgroup: born_in.as_ref().map(AsFd::as_fd),
             directory: self.directory,
+            timings: Recorder::default(),
         };
         let mut init = Init::start(&plan, &slots, &handover)?;
-        let executed = self.follow(&mut init, &plan);
+        let executed = init
+            .enter_cgroups(&plan, &tasks.unwrap_or_default())
+            .and_then(|()| self.follow(&mut init, &plan));
         if executed.is_err() {
             init.kill();
         }

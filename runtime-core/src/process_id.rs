@@ -1,7 +1,7 @@
 //! A container's first process, as it is recorded.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 
 use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
@@ -25,12 +25,16 @@ pub(crate) struct ProcessStat {
     start_time: u64,
 }
 
+/// It is shorter: where there is room for more, the standard library reads it at once, and otherwise bit by bit.
+const LINE: usize = 1024;
+
 /// PF_EXITING of linux/sched.h.
 const EXITING: u32 = 4;
 
 impl ProcessStat {
     fn read(pid: i32) -> io::Result<ProcessStat> {
-        let text = fs::read(format!("/proc/{pid}/stat"))?;
+        let mut text = Vec::with_capacity(LINE);
+        File::open(format!("/proc/{pid}/stat"))?.read_to_end(&mut text)?;
         let text = String::from_utf8_lossy(&text);
         ProcessStat::parse(&text).ok_or_else(|| {
             io::Error::other(format!("/proc/{pid}/stat is not what the kernel writes"))

@@ -26,8 +26,6 @@ const NULL_DEVICE: (u32, u32) = (1, 3);
 /// What slots are opened from, beside the paths in the plan.
 #[derive(Default)]
 pub(crate) struct Context<'a> {
-    /// The `tasks` files of the container's version 1 hierarchies.
-    pub(crate) tasks: Vec<OwnedFd>,
     pub(crate) listener: Option<OwnedFd>,
     pub(crate) init: Option<BorrowedFd<'a>>,
     /// The user namespaces of id-mapped mounts.
@@ -40,7 +38,6 @@ pub(crate) struct Context<'a> {
 /// that is opened early would be listed before mounts that are mounted before it.
 pub(crate) fn open(plan: &Plan, mut context: Context<'_>) -> Result<Vec<Option<OwnedFd>>> {
     let late: HashSet<usize> = plan.steps().filter_map(|(_, step)| late(&step)).collect();
-    let mut tasks = std::mem::take(&mut context.tasks).into_iter();
     let mut slots = Vec::with_capacity(plan.slots.len());
     for (number, (origin, source)) in plan.slots.iter().enumerate() {
         if late.contains(&number) {
@@ -49,7 +46,6 @@ pub(crate) fn open(plan: &Plan, mut context: Context<'_>) -> Result<Vec<Option<O
         }
         let opened = match source {
             Source::Control => continue,
-            Source::CgroupTasks { .. } => tasks.next().ok_or_else(missing),
             Source::StartListener => context.listener.take().ok_or_else(missing),
             Source::InitPidfd => context
                 .init

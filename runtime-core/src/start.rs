@@ -18,7 +18,8 @@ use crate::process_hook::Place;
 use crate::seccomp::{self, Agent};
 use crate::state::{self, Directory};
 use crate::status::{Status, state as state_of, state_json};
-use crate::{create, launch, notify_socket, process};
+use crate::timings::{Stamps, before_start};
+use crate::{create, launch, message, notify_socket, process};
 
 impl Container {
     /// Starts the user's program.
@@ -31,9 +32,12 @@ impl Container {
     ///
     /// What fails before the container's process has heard of it, for want of a descriptor for one, leaves it created.
     pub fn start(&self) -> Result<()> {
+        let _span = self.timings.span_of(|| format!("start {}", self.id()));
+        let span = self.timings.span("look at the container");
         let directory = Directory::open_created(&self.root, self.id(), "start")?;
-        let container = Container::load(&self.root, self.id())?;
+        let container = Container::load(&self.root, self.id())?.timed(&self.timings);
         container.check_startable()?;
+        drop(span);
         container.set_off(&directory)?;
         // Nobody waits for a poststart hook with the lock: it may change its container.
         drop(directory);
@@ -96,7 +100,27 @@ impl Container {
             }
             answer => answer.map_err(|error| error.context(format_args!("start {}", self.id())))?,
         };
-        self.go(directory, socket.as_fd(), &mut agent).map_err(fail)
+        let times = self.times_of_start()?;
+        let _span = self.timings.span("start the program");
+        let gone = self.go(directory, socket.as_fd(), &mut agent, times.as_ref());
+        if let Some((plan, stamps)) = &times {
+            stamps.take(plan, before_start(plan) + 1..usize::MAX);
+        }
+        gone.map_err(fail)
+    }
+
+    /// Where the init is to note the times of its last steps, and the plan that says what these are; nothing unless
+    /// somebody wants to know.
+    fn times_of_start(&self) -> Result<Option<(plan::Plan, Stamps)>> {
+        if !self.timings.is_on() {
+            return Ok(None);
+        }
+        let _span = self
+            .timings
+            .span("compile the plan, which says what is timed");
+        let plan = self.plan()?;
+        let stamps = Stamps::new(&plan, &self.timings)?;
+        Ok(stamps.map(|stamps| (plan, stamps)))
     }
 
     fn go(
@@ -104,16 +128,21 @@ impl Container {
         directory: &Directory,
         socket: BorrowedFd<'_>,
         agent: &mut Option<Agent>,
+        times: Option<&(plan::Plan, Stamps)>,
     ) -> Result<()> {
+        let sent = match times {
+            None => send(socket, &[GO], SendFlags::NOSIGNAL),
+            Some((_, stamps)) => stamps.send_with_go(socket),
+        };
         // Where nobody listens any more, there may still be the reason why.
-        let has_ended = match send(socket, &[GO], SendFlags::NOSIGNAL) {
+        let has_ended = match sent {
             Err(Errno::PIPE) => true,
             answer => {
                 answer.host(|| "let the container start".to_owned())?;
                 false
             }
         };
-        let hear = || launch::receive(socket).host(|| "hear from the container".to_owned());
+        let hear = || message::receive(socket).host(|| "hear from the container".to_owned());
         let mut answer = hear()?;
         directory.forget_start();
         while let Some(message) = answer {
@@ -217,7 +246,10 @@ impl Container {
             directory: directory.path(),
         };
         let state = place.state(self.pid().unwrap_or_default())?;
-        hooks::of(&spec, Kind::StartContainer).try_for_each(|hook| place.run(&hook, &state))
+        hooks::of(&spec, Kind::StartContainer).try_for_each(|hook| {
+            let _span = hook.span(&self.timings);
+            place.run(&hook, &state)
+        })
     }
 
     /// A poststart hook that fails stops the container (runtime.md, "Lifecycle").
@@ -230,7 +262,10 @@ impl Container {
             return Ok(());
         }
         let state = state_json(&self.record, Status::Running, self.pid())?;
-        let run = hooks.try_for_each(|hook| hook.run(&state, &self.record.bundle));
+        let run = hooks.try_for_each(|hook| {
+            let _span = hook.span(&self.timings);
+            hook.run(&state, &self.record.bundle)
+        });
         if run.is_err() {
             let _ = self.signal_init(libc::SIGKILL);
         }

@@ -18,7 +18,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, renameat_with};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
@@ -248,7 +248,7 @@ impl Directory {
         let new = self.path.join(NEW_RECORD);
         let written = File::create(&new).and_then(|mut file| file.write_all(&text));
         written
-            .and_then(|()| fs::rename(&new, self.path.join(RECORD)))
+            .and_then(|()| replace(&new, &self.path.join(RECORD)))
             .host(place)
     }
 
@@ -309,22 +309,41 @@ impl Directory {
 
     /// Removes the directory: the ID is free again.
     pub(crate) fn remove(&self) -> Result<()> {
-        match fs::remove_dir_all(&self.path) {
+        // Most have these two. That nothing else is there the kernel tells, without a look at the directory.
+        self.remove_files(&[CONFIG, RECORD]);
+        match fs::remove_dir(&self.path).or_else(|_| fs::remove_dir_all(&self.path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             // Who has no descriptor left to read the directory with knows what is in it.
-            Err(error) if error.raw_os_error() == Some(libc::EMFILE) => self.remove_known(),
+            Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {
+                self.remove_files(&[NEW_RECORD, NEW_CONFIG, SOCKET]);
+                let _ = fs::remove_dir(notify_socket::directory(&self.path));
+                fs::remove_dir(&self.path)
+            }
             answer => answer,
         }
         .host(|| format!("remove the state directory {}", self.path.display()))
     }
 
-    fn remove_known(&self) -> io::Result<()> {
-        let files = [RECORD, NEW_RECORD, CONFIG, NEW_CONFIG, SOCKET];
-        for name in files {
+    fn remove_files(&self, names: &[&str]) {
+        for name in names {
             let _ = fs::remove_file(self.path.join(name));
         }
-        let _ = fs::remove_dir(notify_socket::directory(&self.path));
-        fs::remove_dir(&self.path)
+    }
+}
+
+/// Puts a new file in the place of an old one, at once for those who read it.
+///
+/// They are exchanged where the file system can do that: ext4 writes a file to the disk before it replaces another by it
+/// (ext4(5), auto_da_alloc), which takes longer than all else that is done with the state.
+fn replace(new: &Path, old: &Path) -> io::Result<()> {
+    match renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE) {
+        Ok(()) => {
+            // It has what was replaced by now, and nobody looks at it.
+            let _ = fs::remove_file(new);
+            Ok(())
+        }
+        // There is no old one, or no exchange: rename(2).
+        Err(_) => fs::rename(new, old),
     }
 }
 

@@ -264,7 +264,19 @@ fn on_version_1_the_init_joins_its_cgroups_before_it_enters_a_cgroup_namespace()
     let config = patched(default(), "/linux/namespaces/-", json!({"type": "cgroup"}));
     let plan = compile_for(&config, &version_1()).unwrap();
     let names = names(&plan);
-    assert_eq!(names[..2], ["JoinCgroups", "Unshare"]);
+    // The network is made while the runtime makes the cgroups.
+    let order = ["Unshare", "BringLoopbackUp", "JoinCgroups", "Unshare"];
+    assert_eq!(names[..4], order);
+}
+
+#[test]
+fn on_version_1_a_network_that_depends_on_another_namespace_is_made_after_that() {
+    let joined = json!({"type": "uts", "path": "/proc/1/ns/uts"});
+    let joins = patched(default(), "/linux/namespaces/3", joined);
+    for config in [joins, rootless()] {
+        let plan = compile_for(&config, &version_1()).unwrap();
+        assert_eq!(names(&plan)[0], "JoinCgroups");
+    }
 }
 
 #[test]

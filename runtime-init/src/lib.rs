@@ -40,6 +40,10 @@ pub const CONTROL: Slot = Slot(0);
 /// The byte by which the runtime lets the init go on from a [`Rendezvous`].
 pub const GO: u8 = b'!';
 
+/// The byte by which `start` announces that its [`GO`] comes with a file for the times of the steps
+/// ([`Header::stamps`]).
+pub const STAMPS: u8 = b'T';
+
 /// So many trees the runtime sends at most in one message (unix(7) allows 253).
 pub const TREES: usize = 64;
 

@@ -172,6 +172,8 @@ operations! {
     StartSender => "start the thread that sends the listener",
     /// Sending a seccomp listener.
     SendListener => "send the listener to the runtime",
+    /// Mapping the memory for the times of steps.
+    MapStamps => "map the memory for the times of steps",
     /// Decoding the plan.
     Decode => "decode plan",
 }

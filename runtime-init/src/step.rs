@@ -10,6 +10,9 @@ use crate::text::{Bytes, Numbers, Text, TextList};
 pub struct Header {
     /// How many steps follow.
     pub steps: u32,
+    /// Where the init notes when it begins each step, if the runtime wants to know: a file with room for a number of eight
+    /// bytes a step, nanoseconds by CLOCK_REALTIME. That clock is the same in all time namespaces (time_namespaces(7)).
+    pub stamps: Option<Slot>,
 }
 
 /// A descriptor that the init inherits, counted from the one after the plan's own.
@@ -85,9 +88,9 @@ impl From<&Scheduling> for SchedulingAttributes {
     reason = "the step says what its fields are; they carry the names of the system calls' arguments"
 )]
 pub enum Step<'a> {
-    /// Write `0` to `count` open `tasks` files from `first` on: the process moves itself, which spares the kernel's
-    /// global lock (cgroups(7)). The slots are closed.
-    JoinCgroups { first: Slot, count: u16 },
+    /// Write `0` to so many `tasks` files: the process moves itself, which spares the kernel's global lock (cgroups(7)). The
+    /// runtime sends them, open, in its first message, when it has made the cgroups.
+    JoinCgroups { count: u16 },
     /// setns(2) to a namespace, or to several by a pidfd. The slot is closed.
     JoinNamespaces { slot: Slot, flags: u32 },
     /// unshare(2).

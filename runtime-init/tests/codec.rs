@@ -16,10 +16,7 @@ const ATTRIBUTES: MountAttributes = MountAttributes {
 /// Steps with every kind of argument that there is.
 fn steps() -> [Step<'static>; 12] {
     [
-        Step::JoinCgroups {
-            first: Slot(3),
-            count: u16::MAX,
-        },
+        Step::JoinCgroups { count: u16::MAX },
         Step::Fork,
         Step::Wait(Rendezvous::IdMaps),
         Step::WriteProc {
@@ -75,6 +72,7 @@ fn steps() -> [Step<'static>; 12] {
 fn encoded() -> Vec<u8> {
     let header = Header {
         steps: steps().len() as u32,
+        stamps: Some(Slot(3)),
     };
     let mut buffer = [0; 1024];
     let mut bytes = postcard::to_slice(&header, &mut buffer).unwrap().to_vec();

@@ -18,9 +18,12 @@ pub(crate) struct Create {
 
 impl Create {
     pub(crate) fn execute(self, globals: &Globals) -> Result<()> {
-        let bundle = self.launch.load()?;
-        self.launch.check_terminal(&bundle, true)?;
-        self.launch.builder(&self.id, bundle, globals)?.create()?;
-        Ok(())
+        self.launch.timings.record(|timings| {
+            let bundle = self.launch.load(timings)?;
+            self.launch.check_terminal(&bundle, true)?;
+            let builder = self.launch.builder(&self.id, bundle, globals, timings)?;
+            builder.create()?;
+            Ok(())
+        })
     }
 }

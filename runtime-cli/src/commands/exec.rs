@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use runtime_core::oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, User};
-use runtime_core::{Container, ExecBuilder, TenantProcess};
+use runtime_core::{Container, ExecBuilder, TenantProcess, Timings};
 use serde_json::Value;
 
 use super::launch::{check_terminal, given};
@@ -15,6 +15,7 @@ use crate::cli::{Globals, parse_boolean};
 use crate::failure::{Failure, Result};
 use crate::foreground::{self, Foreground};
 use crate::terminal::{HostConsole, Terminal};
+use crate::timings::{TimingsFile, during, while_program_runs};
 
 /// The exit code when the process did not come to run, to be told from its own.
 pub(crate) const FAILED: u8 = 255;
@@ -77,11 +78,14 @@ pub(crate) struct Exec {
     /// Allow a paused container; the process runs when it is resumed
     #[arg(long)]
     ignore_paused: bool,
+    #[command(flatten)]
+    timings: TimingsFile,
 }
 
 impl Exec {
     pub(crate) fn execute(self, globals: &Globals) -> Result<u8> {
-        self.exec(globals)
+        self.timings
+            .record(|timings| self.exec(globals, timings))
             .map_err(|failure| failure.with_code(FAILED))
     }
 
@@ -93,11 +97,14 @@ impl Exec {
         split_operands(&self.operands).1
     }
 
-    fn exec(&self, globals: &Globals) -> Result<u8> {
-        let container = super::load(globals, self.container())?;
+    fn exec(&self, globals: &Globals, timings: Option<&Timings>) -> Result<u8> {
+        let load = || super::load(globals, self.container());
+        let container = during(timings, "load the container", load)?;
+        let read = || configured_process(&container);
+        let configured = during(timings, "read its configuration", read);
         let mut process = match given(self.process.as_deref()) {
-            Some(file) => completed(read_process(file)?, configured_process(&container)?),
-            None => self.adapt(configured_process(&container)?)?,
+            Some(file) => completed(read_process(file)?, configured?),
+            None => self.adapt(configured?)?,
         };
         let terminal = process.terminal().unwrap_or(false);
         check_terminal(
@@ -106,7 +113,7 @@ impl Exec {
             given(self.console_socket.as_deref()).is_some(),
         )?;
         if self.detach {
-            self.builder(&container, process)?.spawn()?;
+            self.builder(&container, process, timings)?.spawn()?;
             return Ok(0);
         }
         let host_console = terminal.then(HostConsole::find).flatten();
@@ -114,10 +121,16 @@ impl Exec {
         if let Some(size) = host_console.as_ref().and_then(HostConsole::size) {
             process.set_console_size(Some(size));
         }
-        exec_in_foreground(self.builder(&container, process)?, host_console)
+        let builder = self.builder(&container, process, timings)?;
+        exec_in_foreground(builder, host_console, timings)
     }
 
-    fn builder<'a>(&self, container: &'a Container, process: Process) -> Result<ExecBuilder<'a>> {
+    fn builder<'a>(
+        &self,
+        container: &'a Container,
+        process: Process,
+        timings: Option<&Timings>,
+    ) -> Result<ExecBuilder<'a>> {
         let mut builder = container
             .exec(process)
             .preserve_fds(self.preserve_fds)
@@ -130,6 +143,9 @@ impl Exec {
         }
         if let Some(file) = given(self.pid_file.as_deref()) {
             builder = builder.pid_file(file.to_owned());
+        }
+        if let Some(timings) = timings {
+            builder = builder.timings(timings);
         }
         sub_cgroup::apply(builder, &self.cgroup)
     }
@@ -203,10 +219,14 @@ impl Exec {
     }
 }
 
-fn exec_in_foreground(builder: ExecBuilder<'_>, host_console: Option<HostConsole>) -> Result<u8> {
+fn exec_in_foreground(
+    builder: ExecBuilder<'_>,
+    host_console: Option<HostConsole>,
+    timings: Option<&Timings>,
+) -> Result<u8> {
     let foreground = Foreground::prepare()?;
     let mut process = builder.spawn()?;
-    let outcome = supervise(&mut process, foreground, host_console);
+    let outcome = supervise(&mut process, foreground, host_console, timings);
     if outcome.is_err() {
         // Nobody would look after it.
         let _ = process.kill(nix::libc::SIGKILL);
@@ -218,13 +238,14 @@ fn supervise(
     process: &mut TenantProcess,
     foreground: Foreground,
     host_console: Option<HostConsole>,
+    timings: Option<&Timings>,
 ) -> Result<u8> {
     let pidfd = process.pidfd()?;
     let console = process
         .take_console()
         .map(|master| Terminal::new(master, host_console))
         .transpose()?;
-    foreground.supervise(Some(&pidfd), console)?;
+    while_program_runs(timings, || foreground.supervise(Some(&pidfd), console))?;
     Ok(foreground::exit_code(process.wait()?))
 }
 

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use runtime_core::{Bundle, Container, ContainerBuilder};
+use runtime_core::{Bundle, Container, ContainerBuilder, Timings};
 
 use crate::cli::Globals;
 use crate::descriptors::{self, Inherited};
 use crate::failure::{Failure, Result};
 use crate::notify;
+use crate::timings::{TimingsFile, during};
 
 /// Options of a container that is made from a bundle.
 #[derive(Debug, Args)]
@@ -34,11 +35,14 @@ pub(crate) struct Launch {
     /// Pass N descriptors to the container after standard streams and $LISTEN_FDS
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) preserve_fds: u32,
+    #[command(flatten)]
+    pub(crate) timings: TimingsFile,
 }
 
 impl Launch {
-    pub(crate) fn load(&self) -> Result<Bundle> {
-        Ok(Bundle::load(directory_or_current(&self.bundle))?)
+    pub(crate) fn load(&self, timings: Option<&Timings>) -> Result<Bundle> {
+        let load = || Bundle::load(directory_or_current(&self.bundle));
+        Ok(during(timings, "load the bundle", load)?)
     }
 
     /// A builder with everything that the command line says.
@@ -47,6 +51,7 @@ impl Launch {
         id: &str,
         bundle: Bundle,
         globals: &Globals,
+        timings: Option<&Timings>,
     ) -> Result<ContainerBuilder> {
         let inherited = Inherited::of_new_container(self.preserve_fds);
         let names = descriptors::names();
@@ -69,6 +74,9 @@ impl Launch {
         }
         if let Some(file) = given(self.pid_file.as_deref()) {
             builder = builder.pid_file(file.to_owned());
+        }
+        if let Some(timings) = timings {
+            builder = builder.timings(timings);
         }
         Ok(builder)
     }

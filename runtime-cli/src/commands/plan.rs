@@ -8,6 +8,7 @@ use runtime_core::{Bundle, Container};
 use super::{launch, output};
 use crate::cli::Globals;
 use crate::failure::Result;
+use crate::waterfall;
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
@@ -25,6 +26,9 @@ pub(crate) struct Plan {
         hide_default_value = true
     )]
     id: String,
+    /// Print a file of timings as a waterfall, in place of a plan
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["bundle", "format", "id"])]
+    timings: Option<PathBuf>,
 }
 
 /// The forms of a plan.
@@ -36,6 +40,9 @@ enum PlanFormat {
 
 impl Plan {
     pub(crate) fn execute(self, globals: &Globals) -> Result<()> {
+        if let Some(file) = launch::given(self.timings.as_deref()) {
+            return output::text(&waterfall::of_file(file)?);
+        }
         let bundle = Bundle::load(launch::directory_or_current(&self.bundle))?;
         let builder = Container::builder(&self.id, bundle).cgroup_driver(globals.cgroup_driver());
         let plan = match globals.rootless.cgroups() {

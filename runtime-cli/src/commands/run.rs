@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use clap::Args;
 use nix::sys::prctl;
-use runtime_core::{Bundle, Container, ErrorKind, Readiness};
+use runtime_core::{Bundle, Container, ErrorKind, Readiness, Timings};
 
 use super::launch::{Launch, wants_terminal};
 use crate::cli::Globals;
@@ -12,6 +12,7 @@ use crate::failure::Result;
 use crate::foreground::{self, Foreground};
 use crate::notify::{self, Forwarding};
 use crate::terminal::{HostConsole, Terminal};
+use crate::timings::while_program_runs;
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -34,10 +35,15 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn execute(self, globals: &Globals) -> Result<u8> {
-        let bundle = self.launch.load()?;
+        let file = &self.launch.timings;
+        file.record(|timings| self.run(globals, timings))
+    }
+
+    fn run(&self, globals: &Globals, timings: Option<&Timings>) -> Result<u8> {
+        let bundle = self.launch.load(timings)?;
         self.launch.check_terminal(&bundle, self.detach)?;
         if self.detach {
-            let builder = self.launch.builder(&self.id, bundle, globals)?;
+            let builder = self.launch.builder(&self.id, bundle, globals, timings)?;
             if notify::supervisor().is_none() {
                 builder.run()?;
                 return Ok(0);
@@ -52,12 +58,17 @@ impl Run {
         {
             tracing::warn!("become a subreaper: {cause}");
         }
-        self.run_in_foreground(bundle, globals)
+        self.run_in_foreground(bundle, globals, timings)
     }
 
-    fn run_in_foreground(&self, bundle: Bundle, globals: &Globals) -> Result<u8> {
+    fn run_in_foreground(
+        &self,
+        bundle: Bundle,
+        globals: &Globals,
+        timings: Option<&Timings>,
+    ) -> Result<u8> {
         let terminal = wants_terminal(&bundle);
-        let builder = self.launch.builder(&self.id, bundle, globals)?;
+        let builder = self.launch.builder(&self.id, bundle, globals, timings)?;
         let foreground = Foreground::prepare()?;
         // The program finds the window's size and modes as they will be, and somebody who hears that it is ready.
         let starts_later = terminal || notify::supervisor().is_some();
@@ -66,7 +77,7 @@ impl Run {
         } else {
             builder.run()?
         };
-        let outcome = supervise(&mut container, foreground, starts_later);
+        let outcome = supervise(&mut container, foreground, starts_later, timings);
         if outcome.is_err() || !self.keep {
             delete(&container);
         }
@@ -90,7 +101,12 @@ fn listen_and_start(container: &Container) -> Result<Option<Readiness>> {
 }
 
 /// Sees the container through to its end, from its start where that is yet to come.
-fn supervise(container: &mut Container, foreground: Foreground, start: bool) -> Result<u8> {
+fn supervise(
+    container: &mut Container,
+    foreground: Foreground,
+    start: bool,
+    timings: Option<&Timings>,
+) -> Result<u8> {
     let process = process(container)?;
     let console = container
         .take_console()
@@ -102,7 +118,7 @@ fn supervise(container: &mut Container, foreground: Foreground, start: bool) -> 
         None
     };
     let forwarding = readiness.map(Forwarding::start).transpose()?;
-    foreground.supervise(process.as_ref(), console)?;
+    while_program_runs(timings, || foreground.supervise(process.as_ref(), console))?;
     if let Some(forwarding) = forwarding {
         forwarding.finish();
     }

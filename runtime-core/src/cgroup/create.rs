@@ -1,6 +1,7 @@
 //! Executes a plan: makes the directories and writes the limits.
 
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode as FileMode, mkdirat, unlinkat};
@@ -20,10 +21,17 @@ const DOMAIN_CONTROLLERS: [&str; 3] = ["memory", "io", "hugetlb"];
 const ATTEMPTS: usize = 100;
 
 /// Directories that were not there before, parents first.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Made {
     pub(super) parents: Vec<PathBuf>,
     pub(super) leaves: Vec<PathBuf>,
+}
+
+/// A cgroup of which a part may be there.
+#[derive(Debug, Default)]
+pub(crate) struct Making {
+    made: Made,
+    directories: Vec<Directory>,
 }
 
 impl CgroupPlan {
@@ -36,47 +44,108 @@ impl CgroupPlan {
     /// When the cgroup is in use or frozen, and when the kernel refuses a directory or a value: with the JSON pointer of
     /// what asked for it.
     pub fn create(&self) -> Result<Cgroup, CgroupError> {
-        let mut made = Made::default();
-        match self.execute(&mut made) {
-            Ok(directories) => Ok(Cgroup {
-                existed: directories
-                    .iter()
-                    .filter(|directory| !made.leaves.contains(&directory.path))
-                    .map(|directory| directory.path.clone())
-                    .collect(),
-                directories,
-                made_parents: made.parents,
-                unit: None,
-            }),
-            Err(error) => {
-                remove_empty(made.leaves.iter().chain(made.parents.iter().rev()));
-                Err(error)
-            }
-        }
+        let mut making = Making::default();
+        let made = self
+            .make_birthplace(&mut making)
+            .and_then(|()| self.make_rest(&mut making));
+        made.inspect_err(|_| making.discard())?;
+        Ok(making.into_cgroup())
     }
 
-    fn execute(&self, made: &mut Made) -> Result<Vec<Directory>, CgroupError> {
-        let mut directories = Vec::with_capacity(self.directories.len());
-        for planned in &self.directories {
-            match make(&planned.directory, made) {
-                Ok(()) => directories.push(planned.directory.clone()),
+    /// Whether a process is born in it, rather than that it joins it later.
+    pub(crate) fn has_birthplace(&self) -> bool {
+        self.directories().any(is_birthplace)
+    }
+
+    /// Makes what has to be there before its first process: the directory in the version 2 hierarchy.
+    ///
+    /// # Errors
+    ///
+    /// As for [`CgroupPlan::create`]; what was made is still to be discarded then.
+    pub(crate) fn make_birthplace(&self, making: &mut Making) -> Result<(), CgroupError> {
+        self.make(making, is_birthplace)
+    }
+
+    /// Makes all the rest.
+    ///
+    /// # Errors
+    ///
+    /// As for [`CgroupPlan::make_birthplace`].
+    pub(crate) fn make_rest(&self, making: &mut Making) -> Result<(), CgroupError> {
+        self.make(making, |directory| !is_birthplace(directory))
+    }
+
+    fn make(
+        &self,
+        making: &mut Making,
+        is_due: impl Fn(&Directory) -> bool,
+    ) -> Result<(), CgroupError> {
+        let due = |planned: &&Planned| is_due(&planned.directory);
+        for planned in self.directories.iter().filter(due) {
+            match make(&planned.directory, &mut making.made) {
+                Ok(()) => making.directories.push(planned.directory.clone()),
                 Err(error) if planned.optional && error.errno().is_some() => continue,
                 Err(error) => return Err(error),
             }
         }
-        self.set_up(made)?;
-        Ok(directories)
+        let mut due = self.directories.iter().filter(due);
+        due.try_for_each(|planned| self.set_up(planned, &making.made))
     }
 
     /// Writes all limits to the directories, which are there, and gives them to their owner.
-    pub(super) fn set_up(&self, made: &Made) -> Result<(), CgroupError> {
-        self.directories.iter().try_for_each(|planned| {
-            set_up(planned, self.mode, made)?;
-            match self.owner {
-                Some(user) => owner::change(&planned.directory.path, user),
-                None => Ok(()),
-            }
-        })
+    pub(super) fn set_up_all(&self, made: &Made) -> Result<(), CgroupError> {
+        let mut directories = self.directories.iter();
+        directories.try_for_each(|planned| self.set_up(planned, made))
+    }
+
+    fn set_up(&self, planned: &Planned, made: &Made) -> Result<(), CgroupError> {
+        set_up(planned, self.mode, made)?;
+        match self.owner {
+            Some(user) => owner::change(&planned.directory.path, user),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A process is moved within version 1 without much ado, and within version 2 by a lock that stops the whole machine: see
+/// [`Cgroup::task_files`].
+fn is_birthplace(directory: &Directory) -> bool {
+    directory.version == Version::V2
+}
+
+impl Making {
+    /// The directory that a process is to be born in.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub(crate) fn birthplace(&self) -> io::Result<Option<OwnedFd>> {
+        let mut directories = self.directories.iter();
+        let birthplace = directories.find(|directory| is_birthplace(directory));
+        let opened = birthplace.map(|directory| open_directory(&directory.path));
+        Ok(opened.transpose()?)
+    }
+
+    /// Removes what was made. Nobody may be in it any more.
+    pub(crate) fn discard(&self) {
+        remove_empty(
+            self.made
+                .leaves
+                .iter()
+                .chain(self.made.parents.iter().rev()),
+        );
+    }
+
+    /// The cgroup, which is whole now.
+    pub(crate) fn into_cgroup(self) -> Cgroup {
+        let is_found = |directory: &&Directory| !self.made.leaves.contains(&directory.path);
+        let found = self.directories.iter().filter(is_found);
+        Cgroup {
+            existed: found.map(|directory| directory.path.clone()).collect(),
+            directories: self.directories,
+            made_parents: self.made.parents,
+            unit: None,
+        }
     }
 }
 

@@ -3,14 +3,11 @@
 use std::path::Path;
 use std::{fs, io};
 
-use rustix::fs::{Access, AtFlags, CWD, accessat, readlinkat, stat, statfs};
+use rustix::fs::{Access, AtFlags, CWD, accessat, stat, statfs};
 
 use super::files::{read_file, read_value};
 use super::layout::{Layout, MOUNT_POINT, Place};
-
-/// Inodes of the initial namespaces in nsfs: PROC_USER_INIT_INO and PROC_CGROUP_INIT_INO of include/linux/proc_ns.h.
-const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
-const INITIAL_CGROUP_NAMESPACE: u64 = 0xEFFF_FFFB;
+use crate::namespaces::{self, NEWCGROUP, NEWUSER};
 
 /// CGROUP_SUPER_MAGIC and CGROUP2_SUPER_MAGIC of linux/magic.h.
 const V1_MAGIC: u64 = 0x0027_e0eb;
@@ -19,6 +16,11 @@ const V2_MAGIC: u64 = 0x6367_7270;
 /// The inode of a hierarchy's root, which is not that of any other cgroup (fs/kernfs/dir.c).
 const ROOT_INODE: u64 = 1;
 
+/// Whether the caller is not the host's root.
+fn is_rootless() -> bool {
+    !rustix::process::geteuid().is_root() || !namespaces::is_initial(NEWUSER)
+}
+
 impl Layout {
     /// Reads the layout of this host, as the calling process sees it.
     ///
@@ -26,12 +28,12 @@ impl Layout {
     ///
     /// When `/proc/self/cgroup` or `/proc/self/mountinfo` cannot be read.
     pub fn detect() -> io::Result<Layout> {
-        Layout::detect_for(None)
+        Layout::detect_for(is_rootless(), None)
     }
 
-    /// The same, with what the caller decides about cgroups that may not be made: whether a container that asks for nothing
-    /// goes without them. By default it does unless the caller is the host's root.
-    pub(crate) fn detect_for(goes_without: Option<bool>) -> io::Result<Layout> {
+    /// The same for a caller who is the host's root or `rootless`, with what he decides about cgroups that may not be made:
+    /// whether a container that asks for nothing goes without them. By default it does when he is not root.
+    pub(crate) fn detect_for(rootless: bool, goes_without: Option<bool>) -> io::Result<Layout> {
         let cgroup = match read_file(CWD, "/proc/self/cgroup") {
             // A kernel without cgroups has no such file.
             Err(rustix::io::Errno::NOENT) => String::new(),
@@ -46,9 +48,8 @@ impl Layout {
             let controllers = read_value(CWD, &file.to_string_lossy()).unwrap_or_default();
             v2.controllers = controllers.split_whitespace().map(str::to_owned).collect();
         }
-        layout.rootless =
-            !rustix::process::geteuid().is_root() || !is_namespace("user", INITIAL_USER_NAMESPACE);
-        if goes_without.unwrap_or(layout.rootless) {
+        layout.rootless = rootless;
+        if goes_without.unwrap_or(rootless) {
             find_writable(&mut layout);
         }
         Ok(layout)
@@ -58,7 +59,7 @@ impl Layout {
 /// Hierarchies that are where they are everywhere. The other way, mountinfo, takes the longer the more mounts a host has:
 /// milliseconds where it runs hundreds of containers.
 fn usual(cgroup: &str) -> Option<Layout> {
-    if !is_namespace("cgroup", INITIAL_CGROUP_NAMESPACE) {
+    if !namespaces::is_initial(NEWCGROUP) {
         return None;
     }
     let top = Path::new(MOUNT_POINT);
@@ -90,12 +91,6 @@ fn usual(cgroup: &str) -> Option<Layout> {
 fn is_root(path: &Path, magic: u64) -> bool {
     let is_of_type = statfs(path).is_ok_and(|filesystem| filesystem.f_type as u64 == magic);
     is_of_type && stat(path).is_ok_and(|root| root.st_ino == ROOT_INODE)
-}
-
-/// The link's text tells as much as the namespace itself, which the kernel would have to open.
-fn is_namespace(kind: &str, inode: u64) -> bool {
-    let link = readlinkat(CWD, format!("/proc/self/ns/{kind}"), Vec::new());
-    link.is_ok_and(|link| link.as_bytes() == format!("{kind}:[{inode}]").as_bytes())
 }
 
 fn find_writable(layout: &mut Layout) {

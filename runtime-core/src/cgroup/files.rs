@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, openat};
 use rustix::io::{Errno, read, write};
+use rustix::path::Arg;
 
 pub(super) fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
     openat(
@@ -16,7 +17,7 @@ pub(super) fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
     )
 }
 
-pub(super) fn open_to_write(directory: impl AsFd, file: &str) -> rustix::io::Result<OwnedFd> {
+pub(super) fn open_to_write(directory: impl AsFd, file: impl Arg) -> rustix::io::Result<OwnedFd> {
     openat(
         directory,
         file,

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use rustix::fs::CWD;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -48,8 +49,7 @@ impl Cgroup {
     ///
     /// When a file cannot be opened.
     pub fn task_files(&self) -> io::Result<Vec<OwnedFd>> {
-        let open =
-            |directory: &Directory| Ok(open_to_write(open_directory(&directory.path)?, "tasks")?);
+        let open = |directory: &Directory| Ok(open_to_write(CWD, directory.path.join("tasks"))?);
         self.in_v1().map(open).collect()
     }
 

@@ -49,6 +49,7 @@ mod write;
 use oci_spec::runtime::Spec;
 
 pub(crate) use below::{Below, CANNOT_ENTER};
+pub(crate) use create::Making;
 pub(crate) use entry::Entry;
 pub use error::CgroupError;
 pub use handle::Cgroup;

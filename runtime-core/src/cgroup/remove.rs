@@ -51,6 +51,13 @@ impl Cgroup {
         results.into_iter().collect()
     }
 
+    /// Removes what of it is empty and was made for the container, without a look at the rest. Whether nothing is left.
+    pub(crate) fn remove_if_empty(&self) -> bool {
+        let is_own = self.unit.is_none() && self.existed.is_empty();
+        let mut directories = self.directories.iter();
+        is_own && directories.all(|directory| remove_directory(&directory.path).is_ok())
+    }
+
     /// Removes it as [`Cgroup::remove`] does, and the parents that were made for it: for a container that came to nothing.
     ///
     /// # Errors

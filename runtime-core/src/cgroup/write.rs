@@ -70,14 +70,14 @@ fn write_one<'a>(
     if let Some((name, file)) = last.as_ref().filter(|(name, _)| *name == write.file) {
         return put(file, name, &write.value);
     }
-    match (open_to_write(directory, &write.file), &write.missing) {
+    match (open_to_write(directory, &*write.file), &write.missing) {
         (Ok(file), _) => {
             let (name, file) = last.insert((&write.file, file));
             put(file, name, &write.value)
         }
         (Err(Errno::NOENT), Missing::Skip) => Ok(()),
         (Err(Errno::NOENT), Missing::Instead(name, value)) => {
-            put(&open_to_write(directory, name)?, name, value)
+            put(&open_to_write(directory, *name)?, name, value)
         }
         (Err(errno), _) => Err(errno),
     }
@@ -90,7 +90,7 @@ fn cannot_write(
     errno: Errno,
 ) -> CgroupError {
     let (file, value) = match &write.missing {
-        Missing::Instead(other, value) if open_to_write(directory, &write.file).is_err() => {
+        Missing::Instead(other, value) if open_to_write(directory, &*write.file).is_err() => {
             (*other, value)
         }
         _ => (write.file.as_ref(), &write.value),

@@ -8,11 +8,11 @@ use std::path::Path;
 
 use runtime_init::{MountAttributes, NewMount, Step, Text, TextList};
 
-use super::options;
+use super::options::{self, MS_SHARED};
 use super::parsed::Parsed;
 use crate::cgroup::{Directory, Version};
 use crate::error::Result;
-use crate::namespaces::{NEWCGROUP, NEWUSER, Namespaces};
+use crate::namespaces::{NEWCGROUP, NEWNS, NEWUSER, Namespaces};
 use crate::plan::{Attributes, Builder, Source, c_string, text_list};
 
 /// A container's cgroup mounts never carry devices, programs or set-user-ID bits.
@@ -188,16 +188,21 @@ fn bind(
         set: parsed.attributes() | RESTRICTED,
         ..parsed.attributes
     };
+    let propagation = super::root::bind_propagation(plan, &parsed.propagation)?;
+    let has_copy = has_own_copy(plan, &propagation)?;
     let source = Source::Tree {
         path: directory.to_owned(),
         recursive: true,
         attributes,
-        propagation: super::root::bind_propagation(plan, &parsed.propagation)?,
+        propagation,
         id_map: None,
         keeps_locks: false,
         must_be_proc: false,
     };
-    let tree = plan.tree(pointer.to_owned(), source)?;
+    let tree = match has_copy {
+        true => plan.tree_of_copy(pointer.to_owned(), source)?,
+        false => plan.tree(pointer.to_owned(), source)?,
+    };
     plan.step(
         pointer.to_owned(),
         &Step::MountTree {
@@ -206,4 +211,12 @@ fn bind(
         },
     );
     Ok(())
+}
+
+/// Whether the init has the same mounts before it as the runtime, in the copy of them that its mount namespace is, and so
+/// need not wait for the runtime to clone them. A mount that is to be the host's peer is none of that copy.
+fn has_own_copy(plan: &Builder<'_>, propagation: &[u32]) -> Result<bool> {
+    let namespaces = Namespaces::of(plan)?;
+    let is_peer = propagation.iter().any(|flags| flags & MS_SHARED != 0);
+    Ok(namespaces.new & NEWNS != 0 && !namespaces.has(NEWUSER) && !is_peer)
 }

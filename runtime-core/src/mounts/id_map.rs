@@ -16,6 +16,7 @@ use crate::launch::{Handover, Init};
 use crate::namespaces::{NEWUSER, Namespaces};
 use crate::plan::{Builder, Plan};
 use crate::sys;
+use crate::timings::Recorder;
 
 /// Whose ids the files of a mount have (mount_setattr(2), MOUNT_ATTR_IDMAP; Linux 5.12).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -158,6 +159,7 @@ impl<'a> UserNamespaces<'a> {
             preserved: 0,
             cgroup: None,
             directory: self.directory.unwrap_or(Path::new("/")),
+            timings: Recorder::default(),
         };
         let init = Init::start(&plan, &[], &handover).map_err(Refused::Namespace)?;
         let opened = write_maps(init.pid(), mappings)

@@ -72,6 +72,8 @@ pub(crate) struct Builder<'a> {
     pub(crate) null_device: Option<Slot>,
     /// Mounts that become read-only once all is made in them, with what asked for them.
     pub(crate) read_only_later: Vec<(String, CString)>,
+    /// CLONE_NEW flags of namespaces that are made before all others.
+    pub(crate) made_first: u32,
 }
 
 impl<'a> Builder<'a> {
@@ -83,6 +85,7 @@ impl<'a> Builder<'a> {
             plan: Plan::empty(),
             null_device: None,
             read_only_later: Vec::new(),
+            made_first: 0,
         }
     }
 
@@ -124,13 +127,26 @@ impl<'a> Builder<'a> {
     ///
     /// As for [`Builder::slot`].
     pub(crate) fn tree(&mut self, origin: impl Into<Origin>, source: Source) -> Result<Slot> {
-        let origin = origin.into();
-        let opened_here =
-            (!self.facts.may_clone_mounts()).then(|| (origin.clone(), source.clone()));
-        let slot = self.slot(origin, source)?;
-        if let Some((origin, source)) = opened_here {
-            mounts::open_in_container(self, origin, slot, &source)?;
+        if self.facts.may_clone_mounts() {
+            self.slot(origin, source)
+        } else {
+            self.tree_of_copy(origin, source)
         }
+    }
+
+    /// A slot for a tree that the init clones in the container's mount namespace.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::slot`].
+    pub(crate) fn tree_of_copy(
+        &mut self,
+        origin: impl Into<Origin>,
+        source: Source,
+    ) -> Result<Slot> {
+        let origin = origin.into();
+        let slot = self.slot(origin.clone(), source.clone())?;
+        mounts::open_in_container(self, origin, slot, &source)?;
         Ok(slot)
     }
 }

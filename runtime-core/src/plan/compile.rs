@@ -95,7 +95,7 @@ pub(crate) fn tenant(
     let plan = &mut builder;
     process::set_oom_score_adj(plan, Some(process));
     process::open_proc_of_tenant(plan, process)?;
-    confinement::join_existing_cgroup(plan, cgroup)?;
+    confinement::join_existing_cgroup(plan, cgroup);
     namespaces::enter_running(plan, namespaces)?;
     process::isolate_tenant(plan, process)?;
     mounts::root::enter_running(plan, namespaces)?;
@@ -146,7 +146,7 @@ pub(crate) fn hook(
 ) -> Result<Plan> {
     let mut builder = Builder::new(spec, facts, options);
     let plan = &mut builder;
-    confinement::join_existing_cgroup(plan, cgroup)?;
+    confinement::join_existing_cgroup(plan, cgroup);
     namespaces::enter_running(plan, namespaces)?;
     namespaces::appear(plan, namespaces);
     process::new_session(plan);

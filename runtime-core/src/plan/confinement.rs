@@ -2,9 +2,10 @@
 
 use runtime_init::{Bytes, Rendezvous, SECCOMP_NEW_LISTENER, Step};
 
-use super::{Builder, Origin, Source, pointer};
+use super::{Builder, Origin, pointer};
 use crate::cgroup::{self, Entry};
 use crate::error::{Error, Result};
+use crate::namespaces;
 use crate::seccomp::{self, Filter};
 
 /// Puts the container into a cgroup. Into one of version 2 the init is born; those of version 1 it joins itself. That of a
@@ -23,27 +24,25 @@ pub(super) fn join_cgroup(plan: &mut Builder<'_>) -> Result<()> {
         },
     };
     plan.plan.cgroup = Some(cgroup);
-    join_existing_cgroup(plan, entry)
+    if matches!(entry, Entry::Itself { hierarchies: 1.. }) {
+        namespaces::make_network_first(plan)?;
+    }
+    join_existing_cgroup(plan, entry);
+    Ok(())
 }
 
 /// Puts a process into the cgroup of a container.
-pub(super) fn join_existing_cgroup(plan: &mut Builder<'_>, entry: Entry) -> Result<()> {
+pub(super) fn join_existing_cgroup(plan: &mut Builder<'_>, entry: Entry) {
     let hierarchies = match entry {
         Entry::Itself { hierarchies } => hierarchies,
         Entry::Moved => {
             plan.step(origin(plan), &Step::Wait(Rendezvous::Cgroup));
-            return Ok(());
+            return;
         }
     };
-    let mut first = None;
-    for hierarchy in 0..hierarchies {
-        let slot = plan.slot(origin(plan), Source::CgroupTasks { hierarchy })?;
-        first.get_or_insert(slot);
+    if let Ok(count @ 1..) = u16::try_from(hierarchies) {
+        plan.step(origin(plan), &Step::JoinCgroups { count });
     }
-    if let (Some(first), Ok(count)) = (first, u16::try_from(hierarchies)) {
-        plan.step(origin(plan), &Step::JoinCgroups { first, count });
-    }
-    Ok(())
 }
 
 fn origin(plan: &Builder<'_>) -> Origin {

@@ -21,7 +21,7 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
             slot(plan, *number),
             namespaces::names(*flags)
         ),
-        Step::JoinCgroups { count, .. } => format!("join {count} cgroups"),
+        Step::JoinCgroups { count } => format!("join {count} cgroups"),
         Step::Unshare { flags } => format!("make namespaces ({})", namespaces::names(*flags)),
         Step::MakeDirectory { path, mode } => {
             format!("make directory {} (mode {mode:04o})", text(path))

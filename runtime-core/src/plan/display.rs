@@ -93,7 +93,6 @@ fn describe_source(source: &Source) -> String {
     match source {
         Source::Control => "control socket".to_owned(),
         Source::StartListener => "socket on which the container waits for start".to_owned(),
-        Source::CgroupTasks { hierarchy } => format!("tasks of cgroup {hierarchy}"),
         Source::Namespace { path, kind } => {
             format!(
                 "open {} namespace {}",

@@ -126,10 +126,12 @@ impl Plan {
         self.steps().nth(number)
     }
 
-    /// The plan as the init reads it.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// The plan as the init reads it, which is to note the steps' times in the slot after all others, if it is.
+    pub(crate) fn encode(&self, with_stamps: bool) -> Vec<u8> {
+        let slot = u16::try_from(self.slots.len()).ok().map(Slot);
         let header = Header {
             steps: u32::try_from(self.index.len()).unwrap_or(u32::MAX),
+            stamps: slot.filter(|_| with_stamps),
         };
         let mut bytes = Vec::with_capacity(self.encoded.len() + 8);
         builder::encode(&header, &mut bytes);

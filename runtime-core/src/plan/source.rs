@@ -44,11 +44,6 @@ pub enum Source {
     Control,
     /// The listening socket on which a created container waits for `start`.
     StartListener,
-    /// One `tasks` file of the container's cgroup, version 1.
-    CgroupTasks {
-        /// Which of the container's hierarchies.
-        hierarchy: usize,
-    },
     /// A namespace by its path.
     Namespace {
         /// The path, such as `/proc/1234/ns/net`.

@@ -84,7 +84,8 @@ pub(super) fn await_record(root: &Path, id: &str) -> Result<Record> {
 
 fn read_record(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
-    let mut text = Vec::new();
+    // Most are shorter.
+    let mut text = Vec::with_capacity(4096);
     let length = file.take(LARGEST_RECORD).read_to_end(&mut text)?;
     if length as u64 == LARGEST_RECORD {
         let problem = format!("it is larger than {} MiB", LARGEST_RECORD >> 20);

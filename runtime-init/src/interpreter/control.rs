@@ -1,6 +1,6 @@
 //! Messages between the init and the runtime.
 
-use runtime_init::{Fault, Operation, Report, ReportKind};
+use runtime_init::{Fault, GO, Operation, Report, ReportKind, STAMPS};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
@@ -72,9 +72,38 @@ impl Control {
             operation: Operation::Whole,
             value: 0,
         })?;
-        match sys::receive_descriptors(self.as_fd(), first).during(Operation::Control)? {
-            0 => sys::exit(1),
-            count => Ok(count),
+        let mut number = first;
+        self.receive(|tree| {
+            sys::replace(number, &tree).during(Operation::Control)?;
+            number = number.wrapping_add(1);
+            Ok(())
+        })
+    }
+
+    /// Moves this process into the cgroups whose `tasks` files the runtime sends.
+    pub(crate) fn join_cgroups(&self, count: u16) -> Outcome {
+        let joined = self.receive(|tasks| {
+            let written = rustix::io::write(tasks, b"0");
+            written.map(drop).during(Operation::Write)
+        })?;
+        if joined == u32::from(count) {
+            Ok(())
+        } else {
+            Err(fault(Operation::Control, Errno::PROTO))
+        }
+    }
+
+    /// Takes the descriptors of the next message. Without any, the runtime is gone.
+    fn receive(&self, mut take: impl FnMut(OwnedFd) -> Outcome) -> Result<u32, Fault> {
+        let mut outcome = Ok(());
+        let received = sys::receive_descriptors(self.as_fd(), |descriptor| {
+            if outcome.is_ok() {
+                outcome = take(descriptor);
+            }
+        });
+        match received.during(Operation::Control)? {
+            (_, 0) => sys::exit(1),
+            (_, count) => outcome.map(|()| count),
         }
     }
 
@@ -124,7 +153,10 @@ impl AsFd for Control {
 /// it was started ends.
 ///
 /// What fails once there is a connection, whoever made it is told.
-pub(crate) fn await_start(listener: BorrowedFd<'_>) -> Result<(Control, Outcome), Fault> {
+pub(crate) fn await_start(
+    listener: BorrowedFd<'_>,
+    stamps: &mut Option<sys::Stamps>,
+) -> Result<(Control, Outcome), Fault> {
     let mut requests = sys::EndRequests::new();
     loop {
         if let Some(requests) = &requests {
@@ -138,7 +170,10 @@ pub(crate) fn await_start(listener: BorrowedFd<'_>) -> Result<(Control, Outcome)
             Err(Errno::MFILE) if requests.take().is_some() => continue,
             answer => answer.during(Operation::Control)?,
         };
-        let word = receive_go(connection.as_fd());
+        let word = match receive_word(connection.as_fd()) {
+            Ok(Some(STAMPS)) => receive_stamps(connection.as_fd(), stamps),
+            word => word.map(|word| word == Some(GO)),
+        };
         if !matches!(word, Ok(false) | Err(Errno::CONNRESET)) {
             let outcome = word.map(drop).during(Operation::Control);
             return Ok((Control::Accepted(connection), outcome));
@@ -148,12 +183,31 @@ pub(crate) fn await_start(listener: BorrowedFd<'_>) -> Result<(Control, Outcome)
 
 /// Whether the next message is the word to go on; false when the other end is closed.
 fn receive_go(socket: BorrowedFd<'_>) -> Result<bool, Errno> {
+    receive_word(socket).map(|word| word == Some(GO))
+}
+
+/// The next message, if it is of one byte.
+fn receive_word(socket: BorrowedFd<'_>) -> Result<Option<u8>, Errno> {
     let mut byte = [0u8; 1];
     loop {
         match rustix::net::recv(socket, &mut byte, RecvFlags::empty()) {
-            Ok((length, _)) => return Ok(length == 1 && byte == [runtime_init::GO]),
+            Ok((length, _)) => {
+                let [word] = byte;
+                return Ok((length == 1).then_some(word));
+            }
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
     }
+}
+
+/// The same as [`receive_go`], with a file for the times of the steps. Without it the program starts all the same.
+fn receive_stamps(socket: BorrowedFd<'_>, stamps: &mut Option<sys::Stamps>) -> Result<bool, Errno> {
+    let mut file = None;
+    let (word, _) = sys::receive_descriptors(socket, |received| file = Some(received))?;
+    let goes_on = word == Some(GO);
+    if goes_on {
+        *stamps = file.and_then(|file| sys::Stamps::map(file.as_fd()).ok());
+    }
+    Ok(goes_on)
 }

@@ -10,7 +10,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::control::fault;
-use crate::root::{self, Root};
+use crate::root::{self, Parent, Root};
 use crate::{During, Outcome};
 
 pub(crate) fn make(root: &Root, node: &Node<'_>) -> Outcome {
@@ -52,7 +52,8 @@ pub(crate) fn symlink(root: &Root, path: &CStr, target: &CStr, replace: bool) ->
     let (parent, name) = if path.to_bytes().starts_with(b"/dev/") {
         root::open_own_parent(root, path)?
     } else {
-        root::open_parent(root, path)?
+        let (parent, name) = root::open_parent(root, path)?;
+        (Parent::Opened(parent), name)
     };
     match symlinkat(target, parent.as_fd(), name) {
         Err(Errno::EXIST) if !replace => Ok(()),

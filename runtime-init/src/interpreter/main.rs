@@ -39,6 +39,8 @@ struct Interpreter {
     program: Option<&'static core::ffi::CStr>,
     /// Whether execve(2) closes all that the runtime handed over.
     closes_on_exec: bool,
+    /// Where the times of the steps go, if the runtime wants to know them.
+    stamps: Option<sys::Stamps>,
 }
 
 type Outcome = Result<(), Fault>;
@@ -71,6 +73,7 @@ fn main(start: sys::Start) -> ! {
         masks: mounts::Masks::default(),
         program: None,
         closes_on_exec: false,
+        stamps: None,
     };
     if let Err((step, fault)) = interpreter.run() {
         interpreter.control.failed(step, fault);
@@ -87,7 +90,13 @@ impl Interpreter {
             .map_err(|fault| (0, fault))?;
         let malformed = |step| (step, control::fault(Operation::Decode, Errno::INVAL));
         let (header, mut rest) = runtime_init::decode::<Header>(plan).map_err(|_| malformed(0))?;
+        if let Some(slot) = header.stamps {
+            self.map_stamps(slot).map_err(|fault| (0, fault))?;
+        }
         for index in 0..header.steps {
+            if let Some(stamps) = &self.stamps {
+                stamps.begin(index);
+            }
             let (step, after) =
                 runtime_init::decode::<Step<'static>>(rest).map_err(|_| malformed(index))?;
             rest = after;
@@ -99,7 +108,7 @@ impl Interpreter {
     fn execute(&mut self, index: u32, step: Step<'static>) -> Outcome {
         use Operation::Whole;
         match step {
-            Step::JoinCgroups { first, count } => self.join_cgroups(first, count),
+            Step::JoinCgroups { count } => self.control.join_cgroups(count),
             Step::JoinNamespaces { slot, flags } => self.join_namespaces(slot, flags),
             Step::Unshare { flags } => sys::unshare(flags).during(Whole),
             Step::Fork => self.fork(index),
@@ -198,6 +207,13 @@ impl Interpreter {
         }
     }
 
+    fn map_stamps(&mut self, slot: Slot) -> Outcome {
+        let stamps = sys::Stamps::map(self.slot(slot)).during(Operation::MapStamps)?;
+        self.stamps = Some(stamps);
+        sys::close_inherited(self.start.slot(slot), 1);
+        Ok(())
+    }
+
     fn slot(&self, slot: Slot) -> BorrowedFd<'static> {
         sys::inherited(self.start.slot(slot))
     }
@@ -227,16 +243,6 @@ impl Interpreter {
 
     fn keep(&mut self, path: &core::ffi::CStr, mount: OwnedFd) -> Outcome {
         self.root.as_mut().ok_or(NO_ROOT)?.keep(path, mount);
-        Ok(())
-    }
-
-    fn join_cgroups(&self, first: Slot, count: u16) -> Outcome {
-        for offset in 0..count {
-            let tasks = self.slot(Slot(first.0.wrapping_add(offset)));
-            rustix::io::write(tasks, b"0").during(Operation::Write)?;
-        }
-        // They are the host's, and the process may soon be seen by others.
-        sys::close_inherited(self.start.slot(first), count);
         Ok(())
     }
 
@@ -299,8 +305,9 @@ impl Interpreter {
         // Nothing of the host's stays open while the container waits, but the socket that it waits on.
         (self.root, self.proc) = (None, None);
         self.masks = mounts::Masks::default();
+        self.stamps = None;
         sys::close_all_but(self.start.plan(), self.slot(listener));
-        let (control, outcome) = control::await_start(self.slot(listener))?;
+        let (control, outcome) = control::await_start(self.slot(listener), &mut self.stamps)?;
         self.control = control;
         outcome
     }
@@ -308,6 +315,7 @@ impl Interpreter {
     /// The filter may refuse what the init still has to do, so that is as little as can be: what else is due is done now.
     fn load_seccomp(&mut self, index: u32, flags: u32, program: &[u8]) -> Outcome {
         self.close_on_exec()?;
+        self.stamps = None;
         if flags & SECCOMP_NEW_LISTENER == 0 {
             sys::seccomp::load(flags, program)
         } else {

@@ -154,6 +154,47 @@ pub(crate) fn open_or_make(root: &Root, path: &CStr, kind: Kind) -> Result<Owned
     }
 }
 
+/// Makes what the path names where it alone is missing, and no symbolic link is on the way there. Nothing where that is not
+/// so, or what went wrong is for [`open_or_make`] to find out.
+pub(crate) fn make_plain(root: &Root, path: &CStr, kind: Kind) -> Option<OwnedFd> {
+    let (directory, name) = split(path).ok()?;
+    let parent = Parent::open_strict(root, directory.text().ok()?).ok()?;
+    match kind {
+        Kind::Directory => match mkdirat(&parent, name, Mode::from_bits_truncate(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(_) => return None,
+        },
+        Kind::File => make_entry(parent.as_fd(), name).ok()?,
+    }
+    enter(parent.as_fd(), name).ok()
+}
+
+/// A directory that something is made in.
+pub(crate) enum Parent<'r> {
+    /// The root of a mount that is open anyway.
+    Kept(BorrowedFd<'r>),
+    Opened(OwnedFd),
+}
+
+impl<'r> Parent<'r> {
+    /// The directory at the path, unless a symbolic link is on the way.
+    fn open_strict(root: &'r Root, path: &CStr) -> Result<Self, Errno> {
+        match root.locate(path) {
+            (mount, rest) if rest == c"/" => Ok(Parent::Kept(mount)),
+            _ => open_strict(root, path).map(Parent::Opened),
+        }
+    }
+}
+
+impl AsFd for Parent<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Parent::Kept(directory) => *directory,
+            Parent::Opened(directory) => directory.as_fd(),
+        }
+    }
+}
+
 /// The directory at the path, made with those above it where it is missing.
 pub(crate) fn make_directory(root: &Root, path: &CStr, mode: u32) -> Result<OwnedFd, Fault> {
     let mut buffer = Buffer::new(path)?;
@@ -224,19 +265,19 @@ fn split(path: &CStr) -> Result<(Buffer, &CStr), Fault> {
 
 /// The same for what is made there with the runtime's rights, devices for one: where a link of the image is on the way,
 /// the directory has to lie on the root's own file system, and not in a volume.
-pub(crate) fn open_own_parent<'p>(
-    root: &Root,
+pub(crate) fn open_own_parent<'r, 'p>(
+    root: &'r Root,
     path: &'p CStr,
-) -> Result<(OwnedFd, &'p CStr), Fault> {
+) -> Result<(Parent<'r>, &'p CStr), Fault> {
     let (directory, name) = split(path)?;
-    match open_strict(root, directory.text()?) {
+    match Parent::open_strict(root, directory.text()?) {
         Err(Errno::LOOP | Errno::NOENT) => {}
         answer => return Ok((answer.during(Operation::Resolve)?, name)),
     }
-    let parent = open_parent(root, path)?;
-    match open_strict(root, directory.text()?) {
-        Err(Errno::LOOP) if place(parent.0.as_fd())?.mount == place(root.as_fd())?.mount => {
-            Ok(parent)
+    let (parent, _) = open_parent(root, path)?;
+    match Parent::open_strict(root, directory.text()?) {
+        Err(Errno::LOOP) if place(parent.as_fd())?.mount == place(root.as_fd())?.mount => {
+            Ok((Parent::Opened(parent), name))
         }
         answer => Ok((answer.during(Operation::CheckTarget)?, name)),
     }

@@ -22,7 +22,12 @@ pub(crate) fn open(root: &Root, path: &CStr, kind: Kind) -> Result<OwnedFd, Faul
         return open_strict(root, path);
     }
     match root::open_strict(root, path) {
-        Err(Errno::LOOP | Errno::NOENT) => {}
+        Err(Errno::LOOP) => {}
+        Err(Errno::NOENT) => {
+            if let Some(target) = root::make_plain(root, path, kind) {
+                return Ok(target);
+            }
+        }
         answer => return answer.during(Operation::Resolve),
     }
     let target = root::open_or_make(root, path, kind)?;

@@ -58,7 +58,7 @@ impl CgroupPlan {
                 result => drop(result?),
             }
         }
-        self.set_up(made)?;
+        self.set_up_all(made)?;
         let is_slice = self.unit.as_ref().is_some_and(UnitPlan::is_slice);
         let is_mine = |directory: &&Directory| match directory.version {
             Version::V1 => !directory.controllers.iter().any(|name| name == OWN),

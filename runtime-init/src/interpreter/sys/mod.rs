@@ -6,6 +6,7 @@ mod memory;
 mod scheduling;
 pub(crate) mod seccomp;
 mod signals;
+mod stamps;
 mod start;
 mod thread;
 
@@ -17,6 +18,7 @@ pub(crate) use scheduling::{
     reset_cpu_affinity, set_cpu_affinity, set_io_priority, set_memory_policy, set_scheduler,
 };
 pub(crate) use signals::{EndRequests, reset_signals};
+pub(crate) use stamps::Stamps;
 pub(crate) use start::Start;
 
 use runtime_init::{MountAttributes, Numbers};
@@ -43,6 +45,7 @@ mod number {
     pub(super) const SETRESGID: usize = 119;
     pub(super) const PERSONALITY: usize = 135;
     pub(super) const PRCTL: usize = 157;
+    pub(super) const CLOCK_GETTIME: usize = 228;
     pub(super) const EXIT_GROUP: usize = 231;
     pub(super) const KEYCTL: usize = 250;
     pub(super) const UNSHARE: usize = 272;
@@ -59,6 +62,7 @@ mod number {
     pub(super) const EXIT: usize = 93;
     pub(super) const EXIT_GROUP: usize = 94;
     pub(super) const UNSHARE: usize = 97;
+    pub(super) const CLOCK_GETTIME: usize = 113;
     pub(super) const RT_SIGACTION: usize = 134;
     pub(super) const RT_SIGPROCMASK: usize = 135;
     pub(super) const SETRESUID: usize = 147;
@@ -404,31 +408,35 @@ pub(crate) fn send_descriptor(
     rustix::net::sendmsg(socket, &message, &mut control, SendFlags::NOSIGNAL).map(drop)
 }
 
-/// Receives one message, and moves the descriptors in it to this number and those after it. How many there were: none when
-/// the other end is closed.
-pub(crate) fn receive_descriptors(socket: BorrowedFd<'_>, first: u32) -> Result<u32, Errno> {
+/// Receives one message, of one byte, and gives away the descriptors in it. Gives the byte, and how many there were: neither
+/// when the other end is closed.
+pub(crate) fn receive_descriptors(
+    socket: BorrowedFd<'_>,
+    mut take: impl FnMut(OwnedFd),
+) -> Result<(Option<u8>, u32), Errno> {
     let mut space =
         [core::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(runtime_init::TREES))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0u8; 1];
     let flags = RecvFlags::CMSG_CLOEXEC;
-    loop {
+    let length = loop {
         let message = &mut [rustix::io::IoSliceMut::new(&mut byte)];
         match rustix::net::recvmsg(socket, message, &mut control, flags) {
             Err(Errno::INTR) => {}
-            answer => break answer.map(drop)?,
+            answer => break answer?.bytes,
         }
-    }
-    let mut number = first;
+    };
+    let mut count = 0u32;
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(descriptors) = message {
             for descriptor in descriptors {
-                replace(number, &descriptor)?;
-                number = number.wrapping_add(1);
+                take(descriptor);
+                count = count.wrapping_add(1);
             }
         }
     }
-    Ok(number.wrapping_sub(first))
+    let [word] = byte;
+    Ok(((length == 1).then_some(word), count))
 }
 
 /// Makes the number of an inherited descriptor that of another one.
