@@ -164,11 +164,13 @@ fn circumstances(whole: &Value, entries: &[Entry]) -> String {
     let versions = subjects.filter_map(|subject| subject["version"].as_str());
     let versions: Vec<&str> = versions.filter(|text| text.contains(' ')).collect();
     format!(
-        "Medians of {runs} interleaved runs on Linux {}, {} processors, cgroup {}; {}.\n",
+        "Medians of {runs} interleaved runs on Linux {}, {} processors, cgroup {}: {}. Hot is back to back, spaced one every \
+         {} ms; ratios below 1 are faster than the other.\n",
         word("kernel"),
         whole["processors"],
         word("cgroups"),
-        versions.join(", ")
+        versions.join(", "),
+        whole["spacedMs"]
     )
 }
 
@@ -186,7 +188,7 @@ mod tests {
             })
         };
         json!({
-            "kernel": "6.1", "processors": 2, "cgroups": "v2",
+            "kernel": "6.1", "processors": 2, "cgroups": "v2", "spacedMs": 100,
             "subjects": [{"name": "crun", "version": "crun version 1"}, {"name": "floor", "version": "0.1.0"}],
             "results": [
                 result("spawn", "ms", "spawn", 0.5),
@@ -207,7 +209,8 @@ mod tests {
     #[test]
     fn times_are_set_against_others_and_figures_beside_them() {
         let expected = "\
-Medians of 2 interleaved runs on Linux 6.1, 2 processors, cgroup v2; crun version 1.
+Medians of 2 interleaved runs on Linux 6.1, 2 processors, cgroup v2: crun version 1. Hot is back to back, spaced one every 100 ms; ratios below 1 are \
+faster than the other.
 
 | | bareboat, ms | to floor | to crun |
 |---|---|---|---|

@@ -98,12 +98,9 @@ fn draw_row(body: &mut String, entry: &Entry, axis: &Axis, y: f64) {
         y - 7.0,
         y + 7.0
     );
-    for value in &sorted {
-        let _ = write!(
-            body,
-            "<circle cx=\"{:.1}\" cy=\"{y}\" r=\"1.6\"/>",
-            axis.place(*value)
-        );
+    for (index, value) in sorted.iter().enumerate() {
+        let (x, y) = (axis.place(*value), y + spread(index));
+        let _ = write!(body, "<circle cx=\"{x:.1}\" cy=\"{y}\" r=\"1.6\"/>");
     }
     let _ = writeln!(
         body,
@@ -115,6 +112,11 @@ fn draw_row(body: &mut String, entry: &Entry, axis: &Axis, y: f64) {
         y + 4.0,
         quantile(&sorted, 0.5).unwrap_or_default()
     );
+}
+
+/// Off the middle of the row, so that values beside each other do not hide each other.
+fn spread(index: usize) -> f64 {
+    (index * 5 % 9) as f64 - 4.0
 }
 
 /// A logarithmic axis.

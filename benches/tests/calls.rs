@@ -10,14 +10,14 @@ use serde_json::Value;
 /// Of each command: the calls of the runtime, and those of what it starts until the container's program runs. On a host with
 /// nine v1 hierarchies. To be lowered when there are fewer; `benches all --only calls` says how many there are.
 const BOUNDS: &[(&str, u64, u64)] = &[
-    ("run", 510, 685),
-    ("run, Docker's configuration", 535, 705),
-    ("create", 345, 690),
-    ("start", 115, 9),
-    ("state", 73, 0),
-    ("exec", 275, 180),
-    ("kill", 75, 0),
-    ("delete", 107, 0),
+    ("run", 312, 500),
+    ("run, Docker's configuration", 334, 520),
+    ("create", 275, 503),
+    ("start", 87, 9),
+    ("state", 60, 0),
+    ("exec", 247, 178),
+    ("kill", 62, 0),
+    ("delete", 71, 0),
 ];
 
 /// Of which v1 hierarchies there are at most, for these bounds.

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::cgroup::Cgroups;
 use super::configuration::Configuration;
@@ -33,13 +33,12 @@ const DEVICES: [(&CStr, u32, u32); 6] = [
 ];
 
 /// The links of the same section, and of "Dev symbolic links".
-const LINKS: [(&CStr, &CStr); 6] = [
+const LINKS: [(&CStr, &CStr); 5] = [
     (c"/proc/self/fd", c"dev/fd"),
     (c"/proc/self/fd/0", c"dev/stdin"),
     (c"/proc/self/fd/1", c"dev/stdout"),
     (c"/proc/self/fd/2", c"dev/stderr"),
     (c"pts/ptmx", c"dev/ptmx"),
-    (c"/proc/kcore", c"dev/core"),
 ];
 
 const MASKED_FILES: [&CStr; 6] = [
@@ -60,16 +59,14 @@ const READONLY: [&CStr; 5] = [
     c"proc/sysrq-trigger",
 ];
 
-const MADE: u32 = 1;
-const FAILED: u32 = 2;
-
 /// Everything the first process needs, in the form the kernel takes it.
 pub(crate) struct Container<'a> {
     configuration: &'a Configuration<'a>,
     rootfs: CString,
     /// Of each v1 hierarchy: the container's cgroup, its `tasks` file and its directory in the container.
     v1: Vec<(CString, CString, CString)>,
-    /// What became of the cgroups that the parent makes meanwhile.
+    /// What became of the network namespace and of the cgroups, which the parent makes meanwhile.
+    network: Word,
     cgroups: Word,
     /// Files of the host and what they are mounted over.
     binds: Vec<(CString, &'static CStr)>,
@@ -103,6 +100,7 @@ impl<'a> Container<'a> {
             configuration,
             rootfs: CString::new(rootfs)?,
             v1: v1.collect::<io::Result<_>>()?,
+            network: Word::default(),
             cgroups: Word::default(),
             binds: files
                 .map(|(source, target)| Ok((CString::new(source)?, target)))
@@ -110,24 +108,30 @@ impl<'a> Container<'a> {
         })
     }
 
-    /// Starts the first process, makes the cgroups while it mounts, waits for its end and gives its exit code.
+    /// Starts the first process, makes the network namespace and the cgroups while it mounts, waits for its end and gives
+    /// its exit code.
     pub(crate) fn run(&self, cgroups: &Cgroups) -> Result<u8, Failure> {
         let console = self.configuration.console;
         let v2_cgroup = cgroups.make_v2(console)?;
-        let child = process::start(v2_cgroup.as_ref().map(AsFd::as_fd), || self.enter());
+        let own = process::own_descriptor().during("pidfd_open")?;
+        let child = process::start(v2_cgroup.as_ref().map(AsFd::as_fd), || {
+            self.enter(own.as_fd());
+        });
         let child = child.during("clone3")?;
+        let network = task::new_network().during("network namespace");
+        self.network.set(outcome(&network));
         let made = cgroups.make_v1(console);
-        self.cgroups.set(if made.is_ok() { MADE } else { FAILED });
+        self.cgroups.set(outcome(&made));
         let code = child.wait().during("wait4");
-        made.and(code)
+        network.and(made).and(code)
     }
 
-    fn enter(&self) {
-        let Err(failure) = self.become_true();
+    fn enter(&self, parent: BorrowedFd<'_>) {
+        let Err(failure) = self.become_true(parent);
         eprintln!("floor: in the container: {failure}");
     }
 
-    fn become_true(&self) -> Result<Infallible, Failure> {
+    fn become_true(&self, parent: BorrowedFd<'_>) -> Result<Infallible, Failure> {
         if self.v1.is_empty() {
             task::new_cgroup_namespace().during("cgroup namespace")?;
         }
@@ -137,14 +141,13 @@ impl<'a> Container<'a> {
         self.mount_filesystems().during("mounts")?;
         make_devices().during("devices")?;
         task::set_host_name(self.configuration.hostname.as_bytes()).during("hostname")?;
-        task::loopback_up().during("loopback")?;
-        for (file, value) in self.configuration.sysctl {
-            task::write_file(file, value).during("sysctl")?;
-        }
         if self.configuration.oom_score_adjust {
             task::write_file(c"proc/self/oom_score_adj", b"0").during("oom_score_adj")?;
         }
-        self.protect_paths().during("masked and read-only paths")?;
+        mask_files().during("masked files")?;
+        self.join_network(parent).during("network")?;
+        mask_directories().during("masked directories")?;
+        self.make_read_only().during("read-only paths")?;
         self.join_cgroups().during("joining a cgroup")?;
         self.mount_cgroups().during("cgroup mount")?;
         self.enter_root().during("pivot_root")?;
@@ -153,11 +156,22 @@ impl<'a> Container<'a> {
         task::become_program(c"/bin/true", &self.configuration.environment).during("execve")
     }
 
+    /// What depends on the network namespace: the interfaces in sysfs, and those below /proc/sys/net.
+    fn join_network(&self, parent: BorrowedFd<'_>) -> io::Result<()> {
+        await_success(&self.network)?;
+        task::join_network(parent)?;
+        let flags = NOSUID | NOEXEC | NODEV | RDONLY;
+        mount::new(c"sysfs", c"sysfs", c"sys", flags, c"")?;
+        task::loopback_up()?;
+        for (file, value) in self.configuration.sysctl {
+            task::write_file(file, value)?;
+        }
+        Ok(())
+    }
+
     /// A task that moves itself alone spares the kernel's global lock, and with it a grace period.
     fn join_cgroups(&self) -> io::Result<()> {
-        if self.cgroups.wait() == FAILED {
-            return Err(io::ErrorKind::Other.into());
-        }
+        await_success(&self.cgroups)?;
         self.v1
             .iter()
             .try_for_each(|(_, tasks, _)| task::write_file(tasks, b"0"))
@@ -200,7 +214,6 @@ impl<'a> Container<'a> {
             c"mode=1777,size=65536k",
         )?;
         mount::new(c"mqueue", c"mqueue", c"dev/mqueue", flags, c"")?;
-        mount::new(c"sysfs", c"sysfs", c"sys", flags | RDONLY, c"")?;
         for (source, target) in &self.binds {
             mount::bind(source, target, BIND | REC)?;
         }
@@ -216,16 +229,11 @@ impl<'a> Container<'a> {
         for (directory, _, target) in &self.v1 {
             task::make_directory(target)?;
             mount::bind(directory, target, BIND)?;
-            mount::change(target, REMOUNT | RDONLY | flags)?;
         }
-        mount::change(target, REMOUNT | RDONLY | flags)
+        mount::set_recursively(target, RDONLY | flags)
     }
 
-    fn protect_paths(&self) -> io::Result<()> {
-        for path in MASKED_FILES {
-            if_there(mount::bind(c"dev/null", path, BIND))?;
-        }
-        mask_directories()?;
+    fn make_read_only(&self) -> io::Result<()> {
         for path in READONLY {
             if if_there(mount::bind(path, path, BIND | REC))? {
                 mount::change(path, REMOUNT | RDONLY | self.configuration.proc_flags)?;
@@ -258,6 +266,21 @@ impl<'a> Container<'a> {
     }
 }
 
+const SUCCESS: u32 = 1;
+const FAILURE: u32 = 2;
+
+fn outcome<T, E>(result: &Result<T, E>) -> u32 {
+    if result.is_ok() { SUCCESS } else { FAILURE }
+}
+
+/// Waits for what the parent does.
+fn await_success(word: &Word) -> io::Result<()> {
+    match word.wait() {
+        SUCCESS => Ok(()),
+        _ => Err(io::ErrorKind::Other.into()),
+    }
+}
+
 fn make_devices() -> io::Result<()> {
     for (path, major, minor) in DEVICES {
         task::make_character_device(path, 0o666, major, minor)?;
@@ -265,7 +288,16 @@ fn make_devices() -> io::Result<()> {
     for (target, link) in LINKS {
         task::make_link(target, link)?;
     }
+    if task::is_there(c"proc/kcore") {
+        task::make_link(c"/proc/kcore", c"dev/core")?;
+    }
     Ok(())
+}
+
+fn mask_files() -> io::Result<()> {
+    MASKED_FILES
+        .into_iter()
+        .try_for_each(|path| if_there(mount::bind(c"dev/null", path, BIND)).map(drop))
 }
 
 /// One empty filesystem covers all of them: the second and later ones are clones of the first mount.

@@ -40,6 +40,23 @@ pub(crate) fn change(target: &CStr, flags: c_ulong) -> io::Result<()> {
     })
 }
 
+/// Sets flags of a mount and all below it (mount_setattr(2)); those used here have the numbers of MS_RDONLY and its kind.
+pub(crate) fn set_recursively(target: &CStr, flags: c_ulong) -> io::Result<()> {
+    let attributes = [flags, 0, 0, 0];
+    // SAFETY: the path is NUL-terminated, and the array has the layout and the size of a mount_attr.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            target.as_ptr(),
+            libc::AT_RECURSIVE,
+            attributes.as_ptr(),
+            size_of_val(&attributes),
+        )
+    })
+    .map(drop)
+}
+
 /// Makes the working directory the root and lets go of the old one (pivot_root(2), the recipe with ".").
 pub(crate) fn pivot_here() -> io::Result<()> {
     let here = c".".as_ptr();

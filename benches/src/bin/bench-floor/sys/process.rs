@@ -3,11 +3,11 @@
 use std::arch::asm;
 use std::ffi::{c_int, c_long, c_void};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::check;
+use super::{check, descriptor};
 
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 const STACK: usize = 256 * 1024;
@@ -29,6 +29,12 @@ struct CloneArguments {
     cgroup: u64,
 }
 
+/// A descriptor of this process (pidfd_open(2)).
+pub(crate) fn own_descriptor() -> io::Result<OwnedFd> {
+    // SAFETY: integers alone.
+    descriptor(unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) })
+}
+
 /// A process that borrows this one's memory until it has its own program or is gone: no page table is copied.
 pub(crate) struct Child<F> {
     pid: libc::pid_t,
@@ -37,17 +43,14 @@ pub(crate) struct Child<F> {
     _entry: Box<F>,
 }
 
-/// Starts a process in new pid, network, IPC, UTS and mount namespaces; it runs `entry`, which returns only when it failed.
+/// Starts a process in new pid, IPC, UTS and mount namespaces; it runs `entry`, which returns only when it failed.
 ///
 /// This thread goes on meanwhile. The two share the C library's data as well: the child may not allocate memory.
 pub(crate) fn start<F: Fn()>(cgroup: Option<BorrowedFd<'_>>, entry: F) -> io::Result<Child<F>> {
     let mut stack = vec![0_u128; STACK / size_of::<u128>()];
     let entry = Box::new(entry);
-    let namespaces = libc::CLONE_NEWPID
-        | libc::CLONE_NEWNET
-        | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWUTS
-        | libc::CLONE_NEWNS;
+    let namespaces =
+        libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWNS;
     let flags = namespaces | libc::CLONE_VM;
     let into = if cgroup.is_some() {
         CLONE_INTO_CGROUP

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::ffi::{CStr, c_long};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use super::{check, check_int, descriptor};
@@ -58,6 +58,24 @@ pub(crate) fn set_umask(mask: u32) {
 pub(crate) fn new_cgroup_namespace() -> io::Result<()> {
     // SAFETY: an integer alone.
     check_int(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) })
+}
+
+/// Moves this process to a new network namespace.
+pub(crate) fn new_network() -> io::Result<()> {
+    // SAFETY: an integer alone.
+    check_int(unsafe { libc::unshare(libc::CLONE_NEWNET) })
+}
+
+/// Joins the network namespace of another process.
+pub(crate) fn join_network(process: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: an open descriptor and an integer.
+    check_int(unsafe { libc::setns(process.as_raw_fd(), libc::CLONE_NEWNET) })
+}
+
+/// Whether there is a file.
+pub(crate) fn is_there(path: &CStr) -> bool {
+    // SAFETY: the path is NUL-terminated.
+    unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 }
 }
 
 /// Starts a session.
