@@ -1,8 +1,12 @@
 //! Descriptors that the caller hands through to the container's process: `$LISTEN_FDS` and `--preserve-fds`.
 
 use std::env;
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
+
+use rustix::io::fcntl_getfd;
+use rustix::stdio::{stderr, stdin, stdout};
 
 use crate::cli::Command;
 use crate::commands::exec;
@@ -10,6 +14,22 @@ use crate::failure::{Failure, Result};
 
 /// The first number after the standard streams: sd_listen_fds(3), SD_LISTEN_FDS_START.
 const FIRST: u32 = 3;
+
+/// Opens /dev/null as the standard streams that are closed: what is opened later would get their numbers, and what is meant
+/// for the streams.
+///
+/// # Errors
+///
+/// That of opening it.
+pub(crate) fn open_missing_streams() -> io::Result<()> {
+    let streams = [stdin(), stdout(), stderr()];
+    while !streams.iter().all(|stream| fcntl_getfd(stream).is_ok()) {
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        // The lowest number that is free, so it is one of theirs.
+        let _ = null.into_raw_fd();
+    }
+    Ok(())
+}
 
 /// What the container's process inherits beside its standard streams: descriptors 3 and on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -32,7 +32,6 @@ mod waterfall;
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::ExitCode;
 
 use crate::cli::Request;
 use crate::failure::Failure;
@@ -41,8 +40,13 @@ use crate::log::LogFormat;
 pub use crate::help::definition;
 pub use crate::topics::{Example, Topic, topic};
 
-/// The program: reads its arguments, does what they say, and reports how that went.
-pub fn main() -> ExitCode {
+/// The program: reads its arguments, does what they say, and reports how that went. The result is its exit code.
+pub fn main() -> u8 {
+    sys::ignore_broken_pipes();
+    if descriptors::open_missing_streams().is_err() {
+        // There is nobody to tell.
+        return 1;
+    }
     let request = match cli::parse(std::env::args_os().collect()) {
         Ok(request) => request,
         Err(error) => {
@@ -53,7 +57,7 @@ pub fn main() -> ExitCode {
     };
     match request {
         Request::Text(text) => match commands::output::text(&text) {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(()) => 0,
             Err(failure) => {
                 start_log(None, LogFormat::Text, false);
                 report(&failure, None)
@@ -77,7 +81,7 @@ pub fn main() -> ExitCode {
                 return report(&failure, log);
             }
             match commands::execute(cli.command, globals) {
-                Ok(code) => ExitCode::from(code),
+                Ok(code) => code,
                 Err(failure) => report(&failure, log),
             }
         }
@@ -95,10 +99,10 @@ fn start_log(file: Option<&Path>, format: LogFormat, debug: bool) -> Option<()> 
 }
 
 /// The message goes to the log, and to stderr where that is not the same.
-fn report(failure: &Failure, log: Option<&Path>) -> ExitCode {
+fn report(failure: &Failure, log: Option<&Path>) -> u8 {
     tracing::error!("{failure}");
     if log.is_some() {
         let _ = writeln!(io::stderr(), "{failure}");
     }
-    ExitCode::from(failure.code())
+    failure.code()
 }

@@ -14,6 +14,12 @@ pub(crate) fn keep_children_to_be_waited_for() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
+/// Makes a write to a pipe that nobody reads an error, where SIGPIPE would end this process.
+pub(crate) fn ignore_broken_pipes() {
+    // SAFETY: no handler is set, and nothing else of this process's runs yet.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
 /// Makes a write beyond RLIMIT_FSIZE an error, which is told and taken back, where SIGXFSZ would end this process with all
 /// half made. A handler, unlike an ignored signal, is not passed on to hooks (execve(2)).
 pub(crate) fn fail_where_files_may_not_grow() {
