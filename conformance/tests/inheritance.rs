@@ -182,6 +182,26 @@ fn a_descriptor_that_is_not_open_is_named_and_none_of_the_runtimes_takes_its_pla
     refused(exec, "unable to stat preserved-fd 2 (of 3)");
 }
 
+#[test]
+fn standard_streams_that_are_closed_are_the_null_device_in_the_container() {
+    let container = Container::new(|config| {
+        config.shell(
+            "for n in 0 1 2; do [ $(readlink /proc/$$/fd/$n) = /dev/null ] || exit $((10 + n)); done",
+        );
+    });
+    let closed = ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"];
+    let null = "</dev/null >/dev/null 2>/dev/null";
+    for streams in closed {
+        let script = format!(r#"exec "$0" "$@" {null} {streams}"#);
+        let command = container.run_command(&[]);
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(script).arg(command.get_program());
+        shell.args(command.get_args());
+        assert_eq!(run(&mut shell).code(), 0, "{streams}");
+    }
+    container.assert_nothing_left();
+}
+
 /// The signals that a shell in the container finds blocked, and those it finds ignored.
 fn signals(container: &Container, prepare: impl FnOnce(&mut Command)) -> [u64; 2] {
     let mut command = container.run_command(&[]);
