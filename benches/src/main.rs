@@ -81,10 +81,11 @@ fn draw(file: &Path, svg: &Path, operations: &[&str]) -> Result<()> {
 
 fn suite(scenarios: &[Scenario], arguments: &[String]) -> Result<()> {
     let options = Options::parse(scenarios, arguments)?;
-    let subjects = Subject::find(&options)?;
+    let mut subjects = Subject::find(&options)?;
     harness::note_interrupts().context("signal handlers")?;
     harness::adopt_orphans().context("PR_SET_CHILD_SUBREAPER")?;
     let workplace = Workplace::make()?;
+    workplace.install(&mut subjects)?;
     let mut report = Report::new(&subjects, workplace.cgroup_version(), options.spaced_ms);
     for &scenario in &options.only {
         for Samples { key, series } in measure(&workplace, &subjects, scenario, &options)? {

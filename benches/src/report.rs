@@ -55,7 +55,8 @@ impl Report {
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         json!({
             "format": FORMAT,
-            "kernel": kernel.trim(),
+            // The rest of it names a build of it.
+            "kernel": kernel.trim().split('-').next(),
             "processors": std::thread::available_parallelism().map_or(0, usize::from),
             "cgroups": self.cgroups,
             "spacedMs": self.spaced_ms,
