@@ -52,7 +52,7 @@ check:
 # The black-box suites run the release binary.
 unit: build
 	.ci/install $(TEST_PACKAGES)
-	$(CARGO) test $(CARGO_FLAGS) --workspace
+	RUNTIME=$(abspath $(RUNTIME)) $(CARGO) test $(CARGO_FLAGS) --workspace
 
 # Building the targets takes minutes, so `test` does without; unit tests run their bodies over the seeds and mutants of them.
 fuzz:

@@ -7,6 +7,7 @@
 //! the binary, which then need not carry that program. It is no interface for others: they use `runtime-core`.
 
 mod cli;
+mod command;
 mod commands;
 mod descriptors;
 mod duration;

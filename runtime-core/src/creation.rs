@@ -94,21 +94,7 @@ impl<'a> Creation<'a> {
 
     /// Everything that the host does, in order.
     fn run(&mut self) -> Result<Record> {
-        self.pidfd_socket = self.builder.wishes.connect_pidfd_socket()?;
-        let mut record = self.builder.record();
-        record.namespaces = namespaces(self.builder.bundle.spec());
-        record.seccomp_listener = self.plan.seccomp_listener.clone();
-        tracing::debug!("the state is kept in {}", self.directory.path().display());
-        if record.notify {
-            notify_socket::make_directory(self.directory.path())?;
-        }
-        self.intel_rdt = self
-            .plan
-            .intel_rdt
-            .as_ref()
-            .map(IntelRdt::prepare)
-            .transpose()?;
-        record.intel_rdt = self.intel_rdt.as_ref().map(|making| making.group.clone());
+        let mut record = self.prepare()?;
         // What is made before the init outlives this process; the init does not.
         let makes_first = self.intel_rdt.is_some() || self.has_birthplace();
         if makes_first {
@@ -119,35 +105,11 @@ impl<'a> Creation<'a> {
         }
         self.make_birthplace()?;
         self.start_init(&mut record)?;
-        // The init has enough to do meanwhile.
         if !makes_first {
             self.record_intentions(&mut record)?;
         }
-        self.make_cgroup()?;
-        self.record_cgroup(&mut record)?;
-        // After the record: a configuration without one is that of a container whose record was lost.
-        let span = self.builder.timings.span("write the configuration");
-        self.directory.write_config(self.builder.bundle.text())?;
-        drop(span);
-        if !self.plan.forks {
-            self.process = Some(self.identify_init()?);
-        }
-        loop {
-            match self.progress()? {
-                Progress::Reached(Rendezvous::Cgroup) => self.start_unit(&mut record)?,
-                Progress::Reached(Rendezvous::IdMaps) => self.write_id_maps()?,
-                Progress::Reached(Rendezvous::NetDevices) => self.move_net_devices()?,
-                Progress::Reached(Rendezvous::CreateHooks) => self.run_create_hooks(&record)?,
-                Progress::Reached(Rendezvous::Ready) => {
-                    self.ready(&mut record)?;
-                    break;
-                }
-                Progress::Listens(_) | Progress::Done => {
-                    return Err(Error::ended_silently());
-                }
-            }
-            self.init()?.go(&self.plan)?;
-        }
+        self.work_beside_init(&mut record)?;
+        self.attend_to_init(&mut record)?;
         self.is_known = true;
         stations::init_is_ready(self.init()?.pid());
         if self.builder.options.start_at_once {
@@ -156,6 +118,53 @@ impl<'a> Creation<'a> {
             self.init()?.go(&self.plan)?;
         }
         Ok(record)
+    }
+
+    /// What can fail before there is anything to take back.
+    fn prepare(&mut self) -> Result<Record> {
+        self.pidfd_socket = self.builder.wishes.connect_pidfd_socket()?;
+        let mut record = self.builder.record();
+        record.namespaces = namespaces(self.builder.bundle.spec());
+        record.seccomp_listener = self.plan.seccomp_listener.clone();
+        tracing::debug!("the state is kept in {}", self.directory.path().display());
+        if record.notify {
+            notify_socket::make_directory(self.directory.path())?;
+        }
+        let intel_rdt = self.plan.intel_rdt.as_ref();
+        self.intel_rdt = intel_rdt.map(IntelRdt::prepare).transpose()?;
+        record.intel_rdt = self.intel_rdt.as_ref().map(|making| making.group.clone());
+        Ok(record)
+    }
+
+    /// What the init does not wait for at once: it has enough to do by itself.
+    fn work_beside_init(&mut self, record: &mut Record) -> Result<()> {
+        self.make_cgroup()?;
+        self.record_cgroup(record)?;
+        // After the record: a configuration without one is that of a container whose record was lost.
+        let span = self.builder.timings.span("write the configuration");
+        self.directory.write_config(self.builder.bundle.text())?;
+        drop(span);
+        if !self.plan.forks {
+            self.process = Some(self.identify_init()?);
+        }
+        Ok(())
+    }
+
+    /// The rendezvous, until the init is ready.
+    fn attend_to_init(&mut self, record: &mut Record) -> Result<()> {
+        loop {
+            match self.progress()? {
+                Progress::Reached(Rendezvous::Cgroup) => self.start_unit(record)?,
+                Progress::Reached(Rendezvous::IdMaps) => self.write_id_maps()?,
+                Progress::Reached(Rendezvous::NetDevices) => self.move_net_devices()?,
+                Progress::Reached(Rendezvous::CreateHooks) => self.run_create_hooks(record)?,
+                Progress::Reached(Rendezvous::Ready) => return self.ready(record),
+                Progress::Listens(_) | Progress::Done => {
+                    return Err(Error::ended_silently());
+                }
+            }
+            self.init()?.go(&self.plan)?;
+        }
     }
 
     /// Follows the init to the user's program.

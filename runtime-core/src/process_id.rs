@@ -25,7 +25,7 @@ pub(crate) struct ProcessStat {
     start_time: u64,
 }
 
-/// It is shorter: where there is room for more, the standard library reads it at once, and otherwise bit by bit.
+/// It is shorter. Where there is room for all that may come, the standard library reads at once, and otherwise bit by bit.
 const LINE: usize = 1024;
 
 /// PF_EXITING of linux/sched.h.
@@ -34,7 +34,8 @@ const EXITING: u32 = 4;
 impl ProcessStat {
     fn read(pid: i32) -> io::Result<ProcessStat> {
         let mut text = Vec::with_capacity(LINE);
-        File::open(format!("/proc/{pid}/stat"))?.read_to_end(&mut text)?;
+        let file = File::open(format!("/proc/{pid}/stat"))?;
+        file.take(LINE as u64).read_to_end(&mut text)?;
         let text = String::from_utf8_lossy(&text);
         ProcessStat::parse(&text).ok_or_else(|| {
             io::Error::other(format!("/proc/{pid}/stat is not what the kernel writes"))

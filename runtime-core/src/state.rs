@@ -396,9 +396,12 @@ pub(crate) fn ids(root: &Path) -> Result<Vec<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         answer => answer.host(|| format!("read the state root {}", root.display()))?,
     };
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut ids: Vec<String> = names
-        .filter(|name| check_id(name).is_ok() && root.join(name).is_dir())
+    let directories = entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let mut ids: Vec<String> = directories
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| check_id(name).is_ok())
         .collect();
     ids.sort();
     Ok(ids)

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use runtime_core::Container;
 
 use super::output;
-use super::summary::Summary;
+use super::summary::{Summaries, Summary};
 use crate::cli::Globals;
 use crate::failure::{Failure, Result};
 
@@ -54,18 +54,18 @@ fn containers(globals: &Globals) -> Result<Vec<Summary>> {
         Err(cause) => return Err(Failure::io(format_args!("open {}", root.display()), cause)),
         Ok(_) => {}
     }
-    let summaries =
-        Container::list(&root)?
-            .into_iter()
-            .filter_map(|container| match Summary::of(&container) {
-                Ok(summary) => Some(summary),
-                Err(failure) => {
-                    // It may have been deleted meanwhile.
-                    tracing::warn!("state of {}: {failure}", container.id());
-                    None
-                }
-            });
-    Ok(summaries.collect())
+    let summaries = Summaries::new();
+    let containers = Container::list(&root)?.into_iter().filter_map(|container| {
+        match summaries.of(&container) {
+            Ok(summary) => Some(summary),
+            Err(failure) => {
+                // It may have been deleted meanwhile.
+                tracing::warn!("state of {}: {failure}", container.id());
+                None
+            }
+        }
+    });
+    Ok(containers.collect())
 }
 
 /// Columns of at least 12 characters, 3 of them space.

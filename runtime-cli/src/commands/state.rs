@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::output;
-use super::summary::Summary;
+use super::summary::Summaries;
 use crate::cli::Globals;
 use crate::failure::Result;
 
@@ -18,6 +18,6 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn execute(self, globals: &Globals) -> Result<()> {
         let container = super::load(globals, &self.id)?;
-        output::json_indented(&Summary::of(&container)?, "  ")
+        output::json_indented(&Summaries::new().of(&container)?, "  ")
     }
 }

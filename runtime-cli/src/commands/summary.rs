@@ -27,8 +27,21 @@ pub(crate) struct Summary {
     pub(crate) owner: String,
 }
 
-impl Summary {
-    pub(crate) fn of(container: &Container) -> Result<Summary> {
+/// What the summaries of several containers are made from.
+#[derive(Debug)]
+pub(crate) struct Summaries {
+    passwd: String,
+}
+
+impl Summaries {
+    /// Reads /etc/passwd here: a static binary cannot load the plugins of nsswitch.
+    pub(crate) fn new() -> Summaries {
+        Summaries {
+            passwd: fs::read_to_string("/etc/passwd").unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn of(&self, container: &Container) -> Result<Summary> {
         let state = container.state()?;
         Ok(Summary {
             oci_version: state.oci_version,
@@ -39,15 +52,14 @@ impl Summary {
             rootfs: container.rootfs().to_owned(),
             created: timestamp::nanoseconds(container.created()),
             annotations: state.annotations.into_iter().collect(),
-            owner: user_name(container.owner()),
+            owner: self.user_name(container.owner()),
         })
     }
-}
 
-/// The user's name, or `#` and the uid. /etc/passwd is read here: a static binary cannot load the plugins of nsswitch.
-fn user_name(uid: u32) -> String {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    find_user(&passwd, uid).map_or_else(|| format!("#{uid}"), str::to_owned)
+    /// The user's name, or `#` and the uid.
+    fn user_name(&self, uid: u32) -> String {
+        find_user(&self.passwd, uid).map_or_else(|| format!("#{uid}"), str::to_owned)
+    }
 }
 
 fn find_user(passwd: &str, uid: u32) -> Option<&str> {

@@ -45,7 +45,7 @@ impl Layout {
         };
         if let Some(v2) = &mut layout.v2 {
             let file = v2.place.mount_point.join("cgroup.controllers");
-            let controllers = read_value(CWD, &file.to_string_lossy()).unwrap_or_default();
+            let controllers = read_value(CWD, &file).unwrap_or_default();
             v2.controllers = controllers.split_whitespace().map(str::to_owned).collect();
         }
         layout.rootless = rootless;

@@ -59,7 +59,7 @@ pub(super) fn read_file(directory: impl AsFd, file: &str) -> rustix::io::Result<
 }
 
 /// A file that the kernel shows at once: a value, or a short list.
-pub(super) fn read_value(directory: impl AsFd, file: &str) -> rustix::io::Result<String> {
+pub(super) fn read_value(directory: impl AsFd, file: impl Arg) -> rustix::io::Result<String> {
     let file = openat(
         directory,
         file,

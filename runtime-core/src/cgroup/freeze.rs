@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, pread};
 
 use super::files::{open_directory, read_value, write_file};
@@ -90,7 +90,7 @@ pub(super) fn is_directory_frozen(directory: &Directory) -> io::Result<bool> {
         Version::V1 => "freezer.self_freezing",
         Version::V2 => "cgroup.freeze",
     };
-    match open_directory(&directory.path).and_then(|path| read_value(path, file)) {
+    match read_value(CWD, directory.path.join(file)) {
         Ok(state) => Ok(state.trim() == "1"),
         // Of another controller, or gone.
         Err(Errno::NOENT | Errno::NODEV) => Ok(false),

@@ -130,7 +130,7 @@ fn cannot_write(
 /// A limit of version 1 below what is used already, and cannot be had back.
 fn in_use(directory: BorrowedFd<'_>, file: &str) -> String {
     let prefix = file.strip_suffix("limit_in_bytes").unwrap_or("memory.");
-    let value = |name: &str| read_value(directory, &format!("{prefix}{name}"));
+    let value = |name: &str| read_value(directory, format!("{prefix}{name}"));
     match (value("usage_in_bytes"), value("max_usage_in_bytes")) {
         (Ok(now), Ok(peak)) => format!(
             "its processes use more already: {} bytes, at most {}",
