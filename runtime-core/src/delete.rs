@@ -133,7 +133,12 @@ impl Container {
         if status == Status::Stopped && (!all || !force && self.is_empty()) {
             return Ok(());
         }
-        let _ = self.signal_init(libc::SIGKILL);
+        // That it has ended is all right, and not that nothing can be done.
+        if let Err(error) = self.signal_init(libc::SIGKILL)
+            && error.is_for_want_of_resources()
+        {
+            return Err(error);
+        }
         let deadline = Instant::now() + KILL_TIMEOUT;
         let mut interval = KILL_INTERVAL;
         loop {

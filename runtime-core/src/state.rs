@@ -396,9 +396,12 @@ pub(crate) fn ids(root: &Path) -> Result<Vec<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         answer => answer.host(|| format!("read the state root {}", root.display()))?,
     };
-    let directories = entries
-        .flatten()
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let is_directory = |entry: &fs::DirEntry| match entry.file_type() {
+        // The directory itself says so, mostly.
+        Ok(kind) if !kind.is_symlink() => kind.is_dir(),
+        _ => entry.path().is_dir(),
+    };
+    let directories = entries.flatten().filter(is_directory);
     let mut ids: Vec<String> = directories
         .filter_map(|entry| entry.file_name().into_string().ok())
         .filter(|name| check_id(name).is_ok())

@@ -20,6 +20,9 @@ pub(crate) const fn fault(operation: Operation, errno: Errno) -> Fault {
     }
 }
 
+/// The kernel gives as many of a message's descriptors as there may be (unix(7), SCM_RIGHTS).
+const NO_ROOM: Fault = fault(Operation::Control, Errno::MFILE);
+
 impl Control {
     pub(crate) fn new(socket: BorrowedFd<'static>) -> Self {
         Control::Inherited(socket)
@@ -89,11 +92,11 @@ impl Control {
         if joined == u32::from(count) {
             Ok(())
         } else {
-            Err(fault(Operation::Control, Errno::PROTO))
+            Err(NO_ROOM)
         }
     }
 
-    /// Takes the descriptors of the next message. Without any, the runtime is gone.
+    /// Takes the descriptors of the next message. Where none comes, the runtime is gone.
     fn receive(&self, mut take: impl FnMut(OwnedFd) -> Outcome) -> Result<u32, Fault> {
         let mut outcome = Ok(());
         let received = sys::receive_descriptors(self.as_fd(), |descriptor| {
@@ -102,8 +105,9 @@ impl Control {
             }
         });
         match received.during(Operation::Control)? {
-            (_, 0) => sys::exit(1),
-            (_, count) => outcome.map(|()| count),
+            (None, _) => sys::exit(1),
+            (Some(_), 0) => Err(NO_ROOM),
+            (Some(_), count) => outcome.map(|()| count),
         }
     }
 
