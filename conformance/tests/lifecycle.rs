@@ -15,6 +15,25 @@ fn waits(config: &mut Config) {
     config.waits();
 }
 
+/// The proportional set size: the init and a little stack.
+#[test]
+fn a_container_that_waits_for_start_holds_less_than_a_hundred_kib() {
+    if !runtime().is_bareboat() {
+        return;
+    }
+    let container = Container::new(|config| {
+        config.waits();
+    });
+    let _ = container.create().ok();
+    let rollup = format!("/proc/{}/smaps_rollup", container.pid());
+    conformance::process::until("the init to wait", || {
+        let text = std::fs::read_to_string(&rollup).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+        let size: u32 = line.split_whitespace().next()?.parse().ok()?;
+        (size <= 92).then_some(())
+    });
+}
+
 #[test]
 fn create_does_not_run_the_program_and_start_does() {
     let container = Container::with_path(|config, path| {

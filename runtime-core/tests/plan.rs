@@ -270,6 +270,29 @@ fn on_version_1_the_init_joins_its_cgroups_before_it_enters_a_cgroup_namespace()
 }
 
 #[test]
+fn on_version_1_cgroups_are_told_of_after_the_init_that_they_are_made_beside() {
+    let config = patched(default(), "/linux/cgroupsPath", json!("/web"));
+    let text = compile_for(&config, &version_1()).unwrap().to_string();
+    let line = |words: &str| text.lines().position(|line| line.contains(words)).unwrap();
+    let (start, made) = (line("start the init"), line("mkdir /sys/fs/cgroup/"));
+    assert!(start < made && made < line("in the container:"), "{text}");
+}
+
+#[test]
+fn on_version_1_the_init_clones_the_cgroups_from_its_own_copy_of_the_mounts() {
+    let count = |config: &Value, step: &str| {
+        let plan = compile_for(config, &version_1()).unwrap();
+        names(&plan).iter().filter(|name| *name == step).count()
+    };
+    let mounted = count(&default(), "MountTree");
+    assert!(mounted > 0 && count(&default(), "OpenTree") == mounted);
+    let shared = patched(default(), "/mounts/6/options/-", json!("rshared"));
+    for of_the_host in [shared, rootless()] {
+        assert_eq!(count(&of_the_host, "OpenTree"), 0);
+    }
+}
+
+#[test]
 fn on_version_1_a_network_that_depends_on_another_namespace_is_made_after_that() {
     let joined = json!({"type": "uts", "path": "/proc/1/ns/uts"});
     let joins = patched(default(), "/linux/namespaces/3", joined);

@@ -57,6 +57,18 @@ impl CgroupPlan {
         self.directories().any(is_birthplace)
     }
 
+    /// The plan in two: what is done before the first process is there, and what after that, while it has other things to do.
+    /// systemd makes all of it around the process.
+    pub(crate) fn around_init(&self) -> [CgroupPlan; 2] {
+        let is_first = |planned: &Planned| self.unit.is_none() && is_birthplace(&planned.directory);
+        let (mut before, mut beside) = (self.clone(), self.clone());
+        before.unit = None;
+        before.ignored.clear();
+        before.directories.retain(is_first);
+        beside.directories.retain(|planned| !is_first(planned));
+        [before, beside]
+    }
+
     /// Makes what has to be there before its first process: the directory in the version 2 hierarchy.
     ///
     /// # Errors

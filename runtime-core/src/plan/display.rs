@@ -6,17 +6,17 @@ use runtime_init::Step;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{Origin, Plan, Source, describe};
+use crate::cgroup::CgroupPlan;
 use crate::mounts::options::{attribute_names, propagation_name};
 use crate::{io_priority, namespaces, scheduler};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "on the host:")?;
-        if let Some(cgroup) = &self.cgroup {
-            for line in cgroup.to_string().lines() {
-                writeln!(f, "  {line}")?;
-            }
-        }
+        let cgroup = self.cgroup.as_ref().map(CgroupPlan::around_init);
+        let [before, beside] =
+            cgroup.map_or_else(Default::default, |parts| parts.map(|part| part.to_string()));
+        indented(f, &before)?;
         if let Some(intel_rdt) = &self.intel_rdt {
             line(f, &"/linux/intelRdt", format_args!("{intel_rdt}"))?;
         }
@@ -36,6 +36,7 @@ impl fmt::Display for Plan {
             "  start the init in new namespaces: {}",
             namespaces::names(self.clone_flags)
         )?;
+        indented(f, &beside)?;
         if let Some(maps) = &self.id_mappings {
             writeln!(f, "  {maps:?}")?;
         }
@@ -79,6 +80,10 @@ impl fmt::Display for Plan {
         }
         Ok(())
     }
+}
+
+fn indented(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    text.lines().try_for_each(|line| writeln!(f, "  {line}"))
 }
 
 /// The slot for which the init itself opens a tree in this step.

@@ -16,13 +16,16 @@ const IN_USE: usize = 4 << 10;
 const DEEPEST: usize = 256 << 10;
 
 /// Gives back what is below the caller's frame, where calls were that have returned: a container may wait for long.
+///
+/// Never a part of its caller, whose frame may be larger than what is spared here.
+#[inline(never)]
 pub(crate) fn release_stack() {
     let here = 0u8;
     let below = (&raw const here).addr().saturating_sub(IN_USE);
     let end = below & !PAGE.wrapping_sub(1);
     let start = end.saturating_sub(DEEPEST) as *mut core::ffi::c_void;
-    // SAFETY: nothing lives below this frame and that of the system call; what is read there later was written first. Where
-    // no stack was yet, the kernel leaves whatever is there as it is: a stack has nothing right below it but a guard gap
-    // (mmap(2), MAP_GROWSDOWN) of a megabyte.
+    // SAFETY: this frame is far smaller than what is spared, and nothing lives below it; what is read there later is written
+    // first. Where no stack was yet, there is nothing: right below a stack is a guard gap of a megabyte (mmap(2),
+    // MAP_GROWSDOWN).
     let _ = unsafe { madvise(start, DEEPEST, Advice::LinuxDontNeed) };
 }
