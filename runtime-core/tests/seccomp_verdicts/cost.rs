@@ -177,7 +177,9 @@ fn fewer_instructions_are_executed_than_by_libseccomp_s_program() {
             println!("    more (ours, libseccomp's): {}", more.join(", "));
             assert!(count >= 20, "{what}: {count}");
             assert!(ours < theirs, "{what}: {ours} and {theirs} {name}");
-            assert!(more.len() * 10 < count, "{what}: {more:?}");
+            // The first few of a list are found sooner than anything else can be.
+            let sooner = if optimize == 1 { 3 } else { 0 };
+            assert!(more.len() <= sooner, "{what}: {more:?}");
         }
     }
 }
