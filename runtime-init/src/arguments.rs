@@ -66,6 +66,19 @@ pub struct HostTree<'a> {
     pub propagation: Numbers<'a>,
 }
 
+/// A directory of the host's, of which the container's mount namespace has a copy, to be seen in the mount that was made
+/// last: one hierarchy of version 1 in the tmpfs that is made for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub struct BindBelow<'a> {
+    /// The path on the host.
+    pub source: Text<'a>,
+    /// Where; the last component is the name of the directory that is made in that mount.
+    pub target: Text<'a>,
+    /// Of the mount with all below it.
+    pub all: MountAttributes,
+}
+
 /// A new file system, by fsopen(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]

@@ -22,7 +22,7 @@ mod step;
 mod text;
 
 pub use arguments::{
-    BindInside, Console, DataMount, Expected, HostTree, MountAttributes, NewMount, Node,
+    BindBelow, BindInside, Console, DataMount, Expected, HostTree, MountAttributes, NewMount, Node,
 };
 pub use report::{Fault, Operation, Report, ReportKind};
 pub use step::{Header, Rendezvous, Scheduling, SchedulingAttributes, Slot, Step};

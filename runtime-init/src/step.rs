@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::{BindInside, Console, DataMount, HostTree, MountAttributes, NewMount, Node};
+use crate::arguments::{
+    BindBelow, BindInside, Console, DataMount, HostTree, MountAttributes, NewMount, Node,
+};
 use crate::text::{Bytes, Numbers, Text, TextList};
 
 /// The front of an encoded plan.
@@ -134,6 +136,8 @@ pub enum Step<'a> {
     MountTree { tree: Slot, target: Text<'a> },
     /// Bind what the mounts before this one have made of a source that lies inside the root too.
     BindInside(BindInside<'a>),
+    /// Bind a directory of the host's in the mount that was made last, at a new directory.
+    BindBelow(BindBelow<'a>),
     /// A new file system.
     MountNew(NewMount<'a>),
     /// A new file system by mount(2), for options that fsconfig(2) has no room for.

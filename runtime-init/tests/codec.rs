@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use runtime_init::{
-    BindInside, Bytes, Header, Malformed, MountAttributes, NewMount, Node, Numbers, Rendezvous,
-    Report, Slot, Step, Text, TextList, decode,
+    BindBelow, BindInside, Bytes, Header, Malformed, MountAttributes, NewMount, Node, Numbers,
+    Rendezvous, Report, Slot, Step, Text, TextList, decode,
 };
 
 const ATTRIBUTES: MountAttributes = MountAttributes {
@@ -14,7 +14,7 @@ const ATTRIBUTES: MountAttributes = MountAttributes {
 };
 
 /// Steps with every kind of argument that there is.
-fn steps() -> [Step<'static>; 12] {
+fn steps() -> [Step<'static>; 13] {
     [
         Step::JoinCgroups { count: u16::MAX },
         Step::Fork,
@@ -40,6 +40,11 @@ fn steps() -> [Step<'static>; 12] {
             all: ATTRIBUTES,
             propagation: Numbers::new(&[1, 0, 0, 0, 2, 0, 0, 0, 7]),
             mapped: false,
+        }),
+        Step::BindBelow(BindBelow {
+            source: Text(c"/sys/fs/cgroup/pids/web"),
+            target: Text(c"/sys/fs/cgroup/pids"),
+            all: ATTRIBUTES,
         }),
         Step::MakeDevice(Node {
             path: Text(c"/dev/null"),

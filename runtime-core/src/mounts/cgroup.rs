@@ -6,9 +6,9 @@
 use std::ffi::CString;
 use std::path::Path;
 
-use runtime_init::{MountAttributes, NewMount, Step, Text, TextList};
+use runtime_init::{BindBelow, MountAttributes, NewMount, Step, Text, TextList};
 
-use super::options::{self, MS_SHARED};
+use super::options::{self, MS_REC, MS_SHARED};
 use super::parsed::Parsed;
 use crate::cgroup::{Directory, Version};
 use crate::error::Result;
@@ -94,7 +94,7 @@ fn mount_v1(
             let data: Vec<&str> = data.iter().map(String::as_str).collect();
             new(plan, pointer, parsed, &place, c"cgroup", &data)?;
         } else {
-            bind(plan, pointer, parsed, &place, &directory.path)?;
+            bind_hierarchy(plan, pointer, parsed, &place, &directory.path)?;
         }
         for controller in name.split(',').filter(|_| name.contains(',')) {
             let path = c_string(
@@ -177,6 +177,43 @@ fn new(
     Ok(())
 }
 
+/// Binds in the tmpfs that was mounted just now. Most of these mounts can be made with one step and few calls.
+fn bind_hierarchy(
+    plan: &mut Builder<'_>,
+    pointer: &str,
+    parsed: &Parsed,
+    target: &CString,
+    directory: &Path,
+) -> Result<()> {
+    let propagation = super::root::bind_propagation(plan, &parsed.propagation)?;
+    let has_copy = has_own_copy(plan, &propagation)?;
+    let Some(all) = changes_of_all(parsed, &propagation).filter(|_| has_copy) else {
+        return bind(plan, pointer, parsed, target, directory);
+    };
+    let source = c_string(pointer, directory.as_os_str().as_encoded_bytes())?;
+    let step = Step::BindBelow(BindBelow {
+        source: Text(&source),
+        target: Text(target),
+        all,
+    });
+    plan.step(pointer.to_owned(), &step);
+    Ok(())
+}
+
+/// What all mounts of a tree get, if one call can tell: nothing is for its top alone, and nothing has an order.
+fn changes_of_all(parsed: &Parsed, propagation: &[u32]) -> Option<MountAttributes> {
+    let &[flags] = propagation else {
+        return None;
+    };
+    let attributes = parsed.attributes;
+    let is_plain = attributes.recursive_set | attributes.recursive_clear == 0;
+    (is_plain && flags & MS_REC != 0).then_some(MountAttributes {
+        set: attributes.set | RESTRICTED,
+        clear: attributes.clear,
+        propagation: flags & !MS_REC,
+    })
+}
+
 fn bind(
     plan: &mut Builder<'_>,
     pointer: &str,
@@ -189,7 +226,6 @@ fn bind(
         ..parsed.attributes
     };
     let propagation = super::root::bind_propagation(plan, &parsed.propagation)?;
-    let has_copy = has_own_copy(plan, &propagation)?;
     let source = Source::Tree {
         path: directory.to_owned(),
         recursive: true,
@@ -199,10 +235,7 @@ fn bind(
         keeps_locks: false,
         must_be_proc: false,
     };
-    let tree = match has_copy {
-        true => plan.tree_of_copy(pointer.to_owned(), source)?,
-        false => plan.tree(pointer.to_owned(), source)?,
-    };
+    let tree = plan.tree(pointer.to_owned(), source)?;
     plan.step(
         pointer.to_owned(),
         &Step::MountTree {

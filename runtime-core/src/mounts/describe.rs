@@ -1,6 +1,8 @@
 //! Steps about mounts in words.
 
-use runtime_init::{BindInside, DataMount, HostTree, MountAttributes, NewMount, Numbers, Step};
+use runtime_init::{
+    BindBelow, BindInside, DataMount, HostTree, MountAttributes, NewMount, Numbers, Step,
+};
 
 use super::options::{MS_REC, attribute_names, propagation_name};
 use crate::plan::{Attributes, list, text};
@@ -9,6 +11,7 @@ use crate::plan::{Attributes, list, text};
 pub(crate) fn describe(step: &Step<'_>) -> Option<String> {
     Some(match step {
         Step::BindInside(bind) => bind_inside(bind),
+        Step::BindBelow(bind) => bind_below(bind),
         Step::OpenTree(host) => open_tree(host),
         Step::MountNew(new) => mount_new(new),
         Step::MountByData(new) => mount_by_data(new),
@@ -73,6 +76,20 @@ fn bind_inside(bind: &BindInside<'_>) -> String {
         text(&bind.target),
         changes_of_tree(&bind.own, &bind.all, &bind.propagation),
         if bind.mapped { ", idmap" } else { "" }
+    )
+}
+
+fn bind_below(bind: &BindBelow<'_>) -> String {
+    let propagation = Some(bind.all.propagation).filter(|&flags| flags != 0);
+    let propagation: Vec<u32> = propagation
+        .map(|flags| flags | MS_REC)
+        .into_iter()
+        .collect();
+    format!(
+        "bind the host's {} → {}{}",
+        text(&bind.source),
+        text(&bind.target),
+        changes(own_or_all(&bind.all, true), &propagation),
     )
 }
 

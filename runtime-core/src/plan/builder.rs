@@ -127,26 +127,13 @@ impl<'a> Builder<'a> {
     ///
     /// As for [`Builder::slot`].
     pub(crate) fn tree(&mut self, origin: impl Into<Origin>, source: Source) -> Result<Slot> {
-        if self.facts.may_clone_mounts() {
-            self.slot(origin, source)
-        } else {
-            self.tree_of_copy(origin, source)
-        }
-    }
-
-    /// A slot for a tree that the init clones in the container's mount namespace.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Builder::slot`].
-    pub(crate) fn tree_of_copy(
-        &mut self,
-        origin: impl Into<Origin>,
-        source: Source,
-    ) -> Result<Slot> {
         let origin = origin.into();
-        let slot = self.slot(origin.clone(), source.clone())?;
-        mounts::open_in_container(self, origin, slot, &source)?;
+        let opened_there =
+            (!self.facts.may_clone_mounts()).then(|| (origin.clone(), source.clone()));
+        let slot = self.slot(origin, source)?;
+        if let Some((origin, source)) = opened_there {
+            mounts::open_in_container(self, origin, slot, &source)?;
+        }
         Ok(slot)
     }
 }

@@ -1,11 +1,13 @@
 //! Bind mounts whose source the init opens: one that lies inside the root, and any where the runtime has no rights over the
 //! host's mounts.
 
-use runtime_init::{BindInside, Expected, Fault, HostTree, MountAttributes, Numbers, Operation};
+use runtime_init::{
+    BindBelow, BindInside, Expected, Fault, HostTree, MountAttributes, Numbers, Operation,
+};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdirat, openat};
 use rustix::io::Errno;
-use rustix::mount::OpenTreeFlags;
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 use crate::control::{Control, fault};
 use crate::root::{self, Root};
@@ -81,6 +83,25 @@ fn is_expected(source: BorrowedFd<'_>, expected: Expected) -> Result<bool, Fault
             )
         }
     }
+}
+
+/// Binds in a mount that nobody but the init knows yet: no link can be there.
+pub(crate) fn below(root: &Root, bind: &BindBelow<'_>) -> Outcome {
+    let directory = root
+        .latest()
+        .ok_or(fault(Operation::Resolve, Errno::BADF))?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(CWD, bind.source.0, flags).during(Operation::OpenSource)?;
+    sys::mount_setattr(tree.as_fd(), &bind.all, true).during(Operation::SetAttributes)?;
+    let name = root::last_component(bind.target.0)?;
+    match mkdirat(directory, name, Mode::from_bits_truncate(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(fault(Operation::MakeTarget, errno)),
+    }
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(&tree, c"", directory, name, flags).during(Operation::AttachMount)
 }
 
 /// First what is for all of the tree, then what is for its top alone, as for the trees that the runtime opens.

@@ -134,6 +134,7 @@ impl Interpreter {
                 let mount = bind::inside(self.root()?, &self.control, index, &bind)?;
                 self.keep(bind.target.0, mount)
             }
+            Step::BindBelow(bind) => bind::below(self.root()?, &bind),
             Step::MountNew(new) => {
                 let mount = filesystems::mount_new(self.root()?, &new)?;
                 self.keep(new.target.0, mount)

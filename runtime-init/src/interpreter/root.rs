@@ -33,25 +33,34 @@ pub(crate) fn is_own(path: &CStr) -> bool {
 /// it is masked.
 pub(crate) struct Root {
     directory: OwnedFd,
-    own: [Option<OwnedFd>; OWN.len()],
+    /// Those of [`OWN`], and one for any other.
+    kept: [Option<OwnedFd>; OWN.len() + 1],
+    /// Which of them was mounted last.
+    latest: usize,
 }
 
 impl Root {
     pub(crate) fn new(directory: OwnedFd) -> Self {
         Root {
             directory,
-            own: [const { None }; OWN.len()],
+            kept: [const { None }; OWN.len() + 1],
+            latest: OWN.len(),
         }
     }
 
-    /// Notes what is mounted at the path now, if it is one of those.
+    /// Notes what is mounted at the path now.
     pub(crate) fn keep(&mut self, path: &CStr, mount: OwnedFd) {
-        for (own, kept) in OWN.iter().zip(&mut self.own) {
-            if *own == path.to_bytes() {
-                *kept = Some(mount);
-                return;
-            }
+        let own = OWN.iter().position(|own| *own == path.to_bytes());
+        self.latest = own.unwrap_or(OWN.len());
+        if let Some(kept) = self.kept.get_mut(self.latest) {
+            *kept = Some(mount);
         }
+    }
+
+    /// What was mounted last.
+    pub(crate) fn latest(&self) -> Option<BorrowedFd<'_>> {
+        let mount = self.kept.get(self.latest)?.as_ref();
+        mount.map(AsFd::as_fd)
     }
 
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -61,7 +70,7 @@ impl Root {
     /// Where the path begins, and what is left of it from there.
     fn locate<'p>(&self, path: &'p CStr) -> (BorrowedFd<'_>, &'p CStr) {
         let bytes = path.to_bytes_with_nul();
-        for (own, kept) in OWN.iter().zip(&self.own) {
+        for (own, kept) in OWN.iter().zip(&self.kept) {
             let rest = bytes.strip_prefix(*own).filter(|_| !has_parent(bytes));
             let (Some(kept), Some(rest)) = (kept, rest) else {
                 continue;
@@ -246,21 +255,22 @@ pub(crate) fn open_parent<'p>(root: &Root, path: &'p CStr) -> Result<(OwnedFd, &
 
 /// The path of the directory, and the last component.
 fn split(path: &CStr) -> Result<(Buffer, &CStr), Fault> {
+    let name = last_component(path)?;
+    let mut directory = Buffer::new(path)?;
+    directory.truncate(directory.last_component());
+    Ok((directory, name))
+}
+
+/// The path's last component, which names something in a directory.
+pub(crate) fn last_component(path: &CStr) -> Result<&CStr, Fault> {
     let bytes = path.to_bytes_with_nul();
-    let split = bytes
-        .iter()
-        .rposition(|&byte| byte == b'/')
-        .map_or(0, |slash| slash.wrapping_add(1));
-    let name = bytes
-        .get(split..)
-        .and_then(|name| CStr::from_bytes_with_nul(name).ok());
+    let name = bytes.rsplit(|&byte| byte == b'/').next();
+    let name = name.and_then(|name| CStr::from_bytes_with_nul(name).ok());
     let name = name.ok_or(fault(Operation::Resolve, Errno::INVAL))?;
     if matches!(name.to_bytes(), b"" | b"." | b"..") {
         return Err(fault(Operation::Resolve, Errno::INVAL));
     }
-    let mut directory = Buffer::new(path)?;
-    directory.truncate(split);
-    Ok((directory, name))
+    Ok(name)
 }
 
 /// The same for what is made there with the runtime's rights, devices for one: where a link of the image is on the way,
