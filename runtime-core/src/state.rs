@@ -1,6 +1,6 @@
 //! What is kept of a container between two commands: a directory under the state root, named after it.
 //!
-//! - `state.json`: the [`Record`], replaced as a whole.
+//! - `state.json`: the [`Record`], a line of JSON for each time that it was written; the last one counts.
 //! - `config.json`: the configuration that the container was created with, and what `update` made of its resources; the
 //!   bundle's may change afterwards.
 //! - `start.sock`: where a created container waits for `start`; gone once it was started.
@@ -18,7 +18,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, renameat_with};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
@@ -239,17 +239,27 @@ impl Directory {
         &self.path
     }
 
-    /// Writes the record, so that a reader sees the old one or this.
+    /// Appends the record. A reader sees the one before or this.
     pub(crate) fn write(&self, record: &Record) -> Result<()> {
-        let place = || format!("write {}", self.path.join(RECORD).display());
-        let text = serde_json::to_vec(record)
+        let path = self.path.join(RECORD);
+        let written = serde_json::to_vec(record)
             .map_err(io::Error::other)
-            .host(place)?;
+            .and_then(|mut line| {
+                line.push(b'\n');
+                match append(&path, &line) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        self.write_first(&path, &line)
+                    }
+                    answer => answer,
+                }
+            });
+        written.host(|| format!("write {}", path.display()))
+    }
+
+    /// The file appears with its first line in it.
+    fn write_first(&self, path: &Path, line: &[u8]) -> io::Result<()> {
         let new = self.path.join(NEW_RECORD);
-        let written = File::create(&new).and_then(|mut file| file.write_all(&text));
-        written
-            .and_then(|()| replace(&new, &self.path.join(RECORD)))
-            .host(place)
+        fs::write(&new, line).and_then(|()| fs::rename(&new, path))
     }
 
     pub(crate) fn write_config(&self, text: &[u8]) -> Result<()> {
@@ -331,20 +341,14 @@ impl Directory {
     }
 }
 
-/// Puts a new file in the place of an old one, at once for those who read it.
+/// A line more, at once.
 ///
-/// They are exchanged where the file system can do that: ext4 writes a file to the disk before it replaces another by it
-/// (ext4(5), auto_da_alloc), which takes longer than all else that is done with the state.
-fn replace(new: &Path, old: &Path) -> io::Result<()> {
-    match renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE) {
-        Ok(()) => {
-            // It has what was replaced by now, and nobody looks at it.
-            let _ = fs::remove_file(new);
-            Ok(())
-        }
-        // There is no old one, or no exchange: rename(2).
-        Err(_) => fs::rename(new, old),
-    }
+/// A file for each record that is renamed to the old one would cost several times as much: ext4 looks through all inodes that
+/// were freed in the last minute before it gives one (fs/ext4/ialloc.c, `recently_deleted`), and writes a file to the disk
+/// before it replaces another by it (ext4(5), auto_da_alloc).
+fn append(path: &Path, line: &[u8]) -> io::Result<()> {
+    let mut file = File::options().append(true).open(path)?;
+    file.write_all(line)
 }
 
 /// A configuration that is to take the place of the container's; it goes when it does not.

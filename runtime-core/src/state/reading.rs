@@ -18,7 +18,7 @@ const LARGEST_RECORD: u64 = 64 << 20;
 /// How long a `create` may take from the directory to the record in it, on a machine with more to do than it can.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long from the directory to its lock.
+/// How long from the directory to its lock, or from a line's first byte to its last.
 const MOMENT: Duration = Duration::from_millis(500);
 
 /// Reads the record of a container.
@@ -33,24 +33,44 @@ pub(crate) fn read(root: &Path, id: &str) -> Result<Record> {
 pub(crate) fn read_now(root: &Path, id: &str) -> Result<Option<Record>> {
     check_id(id)?;
     let path = root.join(id).join(RECORD);
-    let text = match read_record(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return match root.join(id).is_dir() {
-                true => Ok(None),
-                false => Err(not_found(id)),
-            };
+    let begin = Instant::now();
+    let record: Record = loop {
+        let text = match read_record(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return match root.join(id).is_dir() {
+                    true => Ok(None),
+                    false => Err(not_found(id)),
+                };
+            }
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                return Err(damaged(&path, &error));
+            }
+            answer => answer.host(|| format!("read {}", path.display()))?,
+        };
+        match serde_json::from_slice(last_line(&text)) {
+            Ok(record) => break record,
+            // Half of a line, as it is written.
+            Err(_)
+                if !text.ends_with(b"\n")
+                    && begin.elapsed() < MOMENT
+                    && is_locked(&root.join(id), id)? =>
+            {
+                sleep(Duration::from_millis(1));
+            }
+            Err(error) => return Err(damaged(&path, &error)),
         }
-        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-            return Err(damaged(&path, &error));
-        }
-        answer => answer.host(|| format!("read {}", path.display()))?,
     };
-    let record: Record = serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))?;
     match record.init {
         _ if record.id != id => Err(damaged(&path, &"it is of another container")),
         Some(init) if init.pid <= 0 => Err(damaged(&path, &"its pid is none")),
         _ => Ok(Some(record)),
     }
+}
+
+/// The last line, whole or not.
+fn last_line(text: &[u8]) -> &[u8] {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    text.rsplit(|&byte| byte == b'\n').next().unwrap_or(text)
 }
 
 /// The record of a container whose directory is there without one for a moment: `create` is about to write it, or `delete`
@@ -59,13 +79,11 @@ pub(super) fn await_record(root: &Path, id: &str) -> Result<Record> {
     let directory = root.join(id);
     let (begin, mut free_since) = (Instant::now(), None);
     loop {
-        let handle = Directory::handle(&directory, id)?;
-        if flock(&handle, FlockOperation::NonBlockingLockShared).is_ok() {
-            let _ = free_since.get_or_insert_with(Instant::now);
-        } else {
+        if is_locked(&directory, id)? {
             free_since = None;
+        } else {
+            let _ = free_since.get_or_insert_with(Instant::now);
         }
-        drop(handle);
         if let Some(record) = read_now(root, id)? {
             return Ok(record);
         }
@@ -80,6 +98,12 @@ pub(super) fn await_record(root: &Path, id: &str) -> Result<Record> {
         }
         sleep(Duration::from_millis(1));
     }
+}
+
+/// Whether somebody changes the container.
+fn is_locked(directory: &Path, id: &str) -> Result<bool> {
+    let handle = Directory::handle(directory, id)?;
+    Ok(flock(&handle, FlockOperation::NonBlockingLockShared).is_err())
 }
 
 fn read_record(path: &Path) -> io::Result<Vec<u8>> {
@@ -101,4 +125,24 @@ pub(super) fn damaged(path: &Path, problem: &dyn fmt::Display) -> Error {
         path.display()
     );
     Error::new(ErrorKind::Host, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_file_of_lines_the_last_one_counts() {
+        let cases: [(&[u8], &[u8]); 6] = [
+            (b"", b""),
+            (b"{}", b"{}"),
+            (b"{}\n", b"{}"),
+            (b"{1}\n{2}\n", b"{2}"),
+            (b"{1}\n{2", b"{2"),
+            (b"{1}\n\n", b""),
+        ];
+        for (text, last) in cases {
+            assert_eq!(last_line(text), last, "{text:?}");
+        }
+    }
 }
