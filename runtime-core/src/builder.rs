@@ -89,6 +89,11 @@ impl Wishes {
         }
     }
 
+    /// Whether the process is wanted by nobody: no descriptor of it is passed on, and nobody reads its pid.
+    pub(crate) fn are_none_of_the_process(&self) -> bool {
+        self.console_socket.is_none() && self.pidfd_socket.is_none() && self.pid_file.is_none()
+    }
+
     /// Sends the pty's master to whoever listens on the console socket; gives it back when there is none.
     pub(crate) fn deliver_console(&self, master: Option<OwnedFd>) -> Result<Option<OwnedFd>> {
         let (Some(path), Some(master)) = (&self.console_socket, &master) else {

@@ -39,6 +39,8 @@ pub(crate) struct Creation<'a> {
     init: Option<Init>,
     /// The init, where it is known before it is ready.
     process: Option<ProcessId>,
+    /// The init need not wait when it is ready.
+    is_let_go: bool,
     /// Others know the container by now, and may kill it.
     is_known: bool,
     net_devices: Option<Moves>,
@@ -66,6 +68,7 @@ impl<'a> Creation<'a> {
             root_mount: None,
             init: None,
             process: None,
+            is_let_go: false,
             is_known: false,
             net_devices: None,
             console: None,
@@ -115,7 +118,7 @@ impl<'a> Creation<'a> {
         if self.builder.options.start_at_once {
             self.start_program(&record)?;
         } else {
-            self.init()?.go(&self.plan)?;
+            self.let_go()?;
         }
         Ok(record)
     }
@@ -146,6 +149,22 @@ impl<'a> Creation<'a> {
         drop(span);
         if !self.plan.forks {
             self.process = Some(self.identify_init()?);
+            self.let_go_ahead()?;
+        }
+        Ok(())
+    }
+
+    /// Where the init needs nothing of the runtime any more, it does not wait for it either when it is ready: each waking of
+    /// another process takes as long as several mounts. All that is left for the runtime by then is the record.
+    fn let_go_ahead(&mut self) -> Result<()> {
+        let wishes = &self.builder.wishes;
+        if self.builder.options.start_at_once
+            && self.intel_rdt.is_none()
+            && wishes.are_none_of_the_process()
+            && self.plan.is_self_sufficient()
+        {
+            self.init()?.go(&self.plan)?;
+            self.is_let_go = true;
         }
         Ok(())
     }
@@ -171,7 +190,7 @@ impl<'a> Creation<'a> {
     fn start_program(&mut self, record: &Record) -> Result<()> {
         let _span = self.builder.timings.span("start the program");
         let mut agent = seccomp::connect(self.plan.seccomp_listener.as_ref())?;
-        self.init()?.go(&self.plan)?;
+        self.let_go()?;
         while let Progress::Listens(listener) = self.progress()? {
             let pid = self.init()?.pid();
             let state = state(record, Status::Created, Some(pid));
@@ -183,6 +202,14 @@ impl<'a> Creation<'a> {
                 tracing::debug!("the program runs");
                 Ok(())
             }
+        }
+    }
+
+    /// The container is known: the init goes on to wait for `start`, or to the program.
+    fn let_go(&self) -> Result<()> {
+        match self.is_let_go {
+            true => Ok(()),
+            false => self.init()?.go(&self.plan),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{Process, Spec};
 use runtime_init::Rendezvous;
 
 use crate::builder::{Stdio, Wishes};
@@ -36,6 +36,7 @@ use crate::{confine, exec_cpu_affinity, home, seccomp, sources, stations, sys};
 pub struct ExecBuilder<'a> {
     container: &'a Container,
     process: Process,
+    spec: Option<Spec>,
     wishes: Wishes,
     extra_environment: Vec<String>,
     below: Below,
@@ -49,12 +50,19 @@ impl<'a> ExecBuilder<'a> {
         ExecBuilder {
             container,
             process,
+            spec: None,
             wishes,
             extra_environment,
             below,
             ignore_paused: false,
             timings: Recorder::default(),
         }
+    }
+
+    /// The container's configuration, if the caller has it from [`Container::spec`]: it is not read again.
+    pub fn spec(mut self, spec: Spec) -> Self {
+        self.spec = Some(spec);
+        self
     }
 
     /// The standard streams of the process.
@@ -162,15 +170,22 @@ impl<'a> ExecBuilder<'a> {
             no_new_keyring: record.no_new_keyring,
             ..Options::default()
         };
-        let spec = self.container.spec()?;
+        let read;
+        let spec = match &self.spec {
+            Some(spec) => spec,
+            None => {
+                read = self.container.spec()?;
+                &read
+            }
+        };
         drop(span);
         let span = self.timings.span("read the facts of the host");
-        let facts = HostFacts::read_for_tenant(&spec, Some(&self.process))?;
+        let facts = HostFacts::read_for_tenant(spec, Some(&self.process))?;
         drop(span);
         let span = self.timings.span("compile the plan");
         let entry = record.cgroup.as_ref().map_or(NO_CGROUP, Cgroup::entry);
         let plan = plan::tenant(
-            &spec,
+            spec,
             &self.process,
             &facts,
             &options,
@@ -180,12 +195,14 @@ impl<'a> ExecBuilder<'a> {
         drop(span);
         let cgroup = record.cgroup.as_ref();
         let before = Before::of(cgroup);
-        let explain = |error: Error| before.explain_exec(cgroup, &spec, error);
+        let explain = |error: Error| before.explain_exec(cgroup, spec, error);
         let mut init = self
             .start_init(&plan, entry, pidfd.as_fd())
             .map_err(explain)?;
-        let attended = self
-            .attend(&mut init, &plan, pidfd_socket)
+        let is_let_go = self.is_left_alone(&plan);
+        let went_on = if is_let_go { init.go(&plan) } else { Ok(()) };
+        let attended = went_on
+            .and_then(|()| self.attend(&mut init, &plan, pidfd_socket, is_let_go))
             .and_then(|console| match exhaustion::died_as_init(init.pid()) {
                 Some(error) => Err(error),
                 None => Ok(console),
@@ -203,6 +220,13 @@ impl<'a> ExecBuilder<'a> {
                 Err(explain(error))
             }
         }
+    }
+
+    /// Whether there is nothing to do for the process once it is ready, so that it need not wait for that.
+    fn is_left_alone(&self, plan: &plan::Plan) -> bool {
+        self.container.record().intel_rdt.is_none()
+            && self.wishes.are_none_of_the_process()
+            && plan.is_self_sufficient()
     }
 
     fn check_status(&self) -> Result<()> {
@@ -270,6 +294,7 @@ impl<'a> ExecBuilder<'a> {
         init: &mut Init,
         plan: &plan::Plan,
         pidfd_socket: Option<PidfdSocket<'_>>,
+        is_let_go: bool,
     ) -> Result<Option<OwnedFd>> {
         let (mut console, mut agent) = (None, None);
         loop {
@@ -279,6 +304,7 @@ impl<'a> ExecBuilder<'a> {
                     self.place().attach(init)?;
                     init.go(plan)?;
                 }
+                Progress::Reached(_) if is_let_go => stations::tenant_is_ready(init.pid()),
                 Progress::Reached(_) => {
                     let _span = self.timings.span("set what the process cannot set itself");
                     console = self.wishes.deliver_console(init.take_console())?;

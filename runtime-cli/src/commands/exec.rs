@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use runtime_core::oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, User};
+use runtime_core::oci_spec::runtime::{
+    Capabilities, Capability, LinuxCapabilities, Process, Spec, User,
+};
 use runtime_core::{Container, ExecBuilder, TenantProcess, Timings};
 use serde_json::Value;
 
@@ -102,9 +104,13 @@ impl Exec {
         let container = during(timings, "load the container", load)?;
         let read = || configured_process(&container);
         let configured = during(timings, "read its configuration", read);
-        let mut process = match given(self.process.as_deref()) {
-            Some(file) => completed(read_process(file)?, configured?),
-            None => self.adapt(configured?)?,
+        let given_process = given(self.process.as_deref())
+            .map(read_process)
+            .transpose()?;
+        let (spec, configured) = configured?;
+        let mut process = match given_process {
+            Some(process) => completed(process, configured),
+            None => self.adapt(configured)?,
         };
         let terminal = process.terminal().unwrap_or(false);
         check_terminal(
@@ -113,7 +119,7 @@ impl Exec {
             given(self.console_socket.as_deref()).is_some(),
         )?;
         if self.detach {
-            self.builder(&container, process, timings)?.spawn()?;
+            self.builder(&container, spec, process, timings)?.spawn()?;
             return Ok(0);
         }
         let host_console = terminal.then(HostConsole::find).flatten();
@@ -121,18 +127,20 @@ impl Exec {
         if let Some(size) = host_console.as_ref().and_then(HostConsole::size) {
             process.set_console_size(Some(size));
         }
-        let builder = self.builder(&container, process, timings)?;
+        let builder = self.builder(&container, spec, process, timings)?;
         exec_in_foreground(builder, host_console, timings)
     }
 
     fn builder<'a>(
         &self,
         container: &'a Container,
+        spec: Spec,
         process: Process,
         timings: Option<&Timings>,
     ) -> Result<ExecBuilder<'a>> {
         let mut builder = container
             .exec(process)
+            .spec(spec)
             .preserve_fds(self.preserve_fds)
             .ignore_paused(self.ignore_paused);
         if let Some(socket) = given(self.console_socket.as_deref()) {
@@ -258,10 +266,15 @@ pub(crate) fn split_operands(operands: &[String]) -> (&str, &[String]) {
     }
 }
 
-fn configured_process(container: &Container) -> Result<Process> {
-    container.spec()?.process().clone().ok_or_else(|| {
-        Failure::new("the container's configuration has no process whose settings could be taken")
-    })
+/// The container's configuration and the process in it.
+fn configured_process(container: &Container) -> Result<(Spec, Process)> {
+    let spec = container.spec()?;
+    match spec.process().clone() {
+        Some(process) => Ok((spec, process)),
+        None => Err(Failure::new(
+            "the container's configuration has no process whose settings could be taken",
+        )),
+    }
 }
 
 fn read_process(file: &Path) -> Result<Process> {

@@ -8,6 +8,8 @@ mod compile;
 mod confinement;
 mod describe;
 mod display;
+#[cfg(test)]
+mod self_sufficient_tests;
 mod source;
 #[cfg(test)]
 mod tenant_tests;
@@ -16,7 +18,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fmt;
 
-use runtime_init::{Header, Scheduling, Slot, Step};
+use runtime_init::{Header, Rendezvous, Scheduling, Slot, Step};
 use serde::Serialize;
 
 pub use builder::Options;
@@ -114,16 +116,38 @@ impl Plan {
     /// # Ok::<(), runtime_core::Error>(())
     /// ```
     pub fn steps(&self) -> impl Iterator<Item = (&Origin, Step<'_>)> {
-        self.index.iter().filter_map(|(start, origin)| {
-            let bytes = self.encoded.get(*start..)?;
-            let (step, _) = runtime_init::decode(bytes).ok()?;
-            Some((origin, step))
-        })
+        (0..self.index.len()).filter_map(|number| self.step(number))
     }
 
     /// The step of that number, as the init counts.
     pub(crate) fn step(&self, number: usize) -> Option<(&Origin, Step<'_>)> {
-        self.steps().nth(number)
+        let (start, origin) = self.index.get(number)?;
+        let bytes = self.encoded.get(*start..)?;
+        let (step, _) = runtime_init::decode(bytes).ok()?;
+        Some((origin, step))
+    }
+
+    /// Whether the init, once it is in its cgroups, has all that it needs: it asks the runtime for nothing but for leave to go
+    /// on when it is ready, and has nothing set from outside by then.
+    pub(crate) fn is_self_sufficient(&self) -> bool {
+        let is_set_from_outside = self.oom_score_adj.is_some()
+            || !self.rlimits.is_empty()
+            || self.scheduling.is_some()
+            || self.io_priority.is_some();
+        let is_answered =
+            self.console || self.seccomp_listener.is_some() || !self.id_maps.is_empty();
+        let mut own_trees = Vec::new();
+        !is_set_from_outside
+            && !is_answered
+            && self.steps().all(|(_, step)| match step {
+                Step::Wait(rendezvous) => rendezvous == Rendezvous::Ready,
+                Step::OpenTree(host) => {
+                    own_trees.push(host.tree);
+                    true
+                }
+                Step::MountTree { tree, .. } => own_trees.contains(&tree),
+                _ => true,
+            })
     }
 
     /// The plan as the init reads it, which is to note the steps' times in the slot after all others, if it is.
