@@ -310,8 +310,9 @@ fn a_run_in_the_background_stops_until_it_is_given_the_terminal() {
         .arg(run_command.get_program())
         .args(run_command.get_args());
     let (running, mut terminal) = spawn_on_terminal(&mut command, 80, 24).unwrap();
-    assert!(!terminal.wait_for("Stopped").contains("ready"));
-    terminal.wait_for("ready");
+    let shown = terminal.wait_for("ready");
+    let (before, _) = shown.split_once("ready").unwrap();
+    assert!(before.contains("Stopped"), "{shown}");
     terminal.type_in("text\r");
     terminal.wait_for("got text");
     terminal.wait_for("code 3");
