@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -21,23 +21,29 @@ use crate::sys::harness;
 pub(crate) struct Workplace {
     corner: Corner,
     files: TempDir,
-    /// Runtimes keep their state under /run, which is a tmpfs nearly everywhere: so do they here.
+    /// Where the runtimes keep their state.
     state: TempDir,
     /// Docker's filter, for the floor.
     filter: String,
 }
 
+/// Runtimes keep their state under /run, which is a tmpfs nearly everywhere. On a disk they would be measured with what it
+/// takes to free a block of it, which each directory has that is removed.
+fn place_of_state() -> PathBuf {
+    let is_tmpfs =
+        |path: &&str| rustix::fs::statfs(*path).is_ok_and(|found| found.f_type == TMPFS_MAGIC);
+    let found = ["/run", "/dev/shm"].into_iter().find(is_tmpfs);
+    found.map_or_else(std::env::temp_dir, PathBuf::from)
+}
+
+/// statfs(2).
+const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
+
 impl Workplace {
     pub(crate) fn make() -> Result<Self> {
         let corner = Corner::make(Layout::prepare()?)?;
         let files = tempfile::tempdir().context("temporary directory")?;
-        let run = Path::new("/run");
-        let state = if run.is_dir() {
-            tempfile::tempdir_in(run)
-        } else {
-            tempfile::tempdir()
-        };
-        let state = state.context("state directory")?;
+        let state = tempfile::tempdir_in(place_of_state()).context("state directory")?;
         bundle::make_rootfs(&files.path().join("rootfs"))?;
         bundle::make_docker_files(&files.path().join("docker-files"))?;
         Ok(Self {
