@@ -9,7 +9,7 @@ use crate::state;
 
 /// The containers under a state root, by ID, each read when it is asked for. One whose state cannot be read is left out, with
 /// a warning.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Containers {
     root: PathBuf,
     ids: vec::IntoIter<String>,
@@ -20,6 +20,23 @@ impl Containers {
         let root = crate::builder::absolute(root)?;
         let ids = state::ids(&root)?.into_iter();
         Ok(Containers { root, ids })
+    }
+
+    /// How many there are at most.
+    pub fn most(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The second half of them, which is taken from these: for another thread to look at.
+    #[must_use]
+    pub fn split(&mut self) -> Containers {
+        let mut first: Vec<String> = self.ids.by_ref().collect();
+        let second = first.split_off(first.len() / 2);
+        self.ids = first.into_iter();
+        Containers {
+            root: self.root.clone(),
+            ids: second.into_iter(),
+        }
     }
 }
 
