@@ -103,6 +103,32 @@ fn a_container_that_waits_for_its_start_can_be_paused_and_starts_when_it_is_resu
 }
 
 #[test]
+fn whatever_the_first_process_does_when_it_is_paused_the_container_is_paused() {
+    let programs = [
+        "sleep 1000",
+        "while :; do :; done",
+        "while :; do true; done",
+        "sleep 1000 & wait",
+    ];
+    for program in programs {
+        let container = Container::new(|config| {
+            config.shell(program);
+        });
+        let _ = container.run_detached();
+        for signal in ["CONT", "STOP"] {
+            let _ = container.kill(signal).ok();
+            for _ in 0..5 {
+                pause(&container);
+                let _ = container.call(&["resume"]).ok();
+                assert_eq!(container.status(), "running", "{program}, {signal}");
+            }
+        }
+        let _ = container.kill("KILL").ok();
+        container.wait_for("stopped");
+    }
+}
+
+#[test]
 fn a_process_joins_a_paused_container_only_when_that_is_wanted() {
     let container = counting(|_| {});
     pause(&container);

@@ -269,6 +269,54 @@ fn list_prints_a_table_ids_or_json() {
 }
 
 #[test]
+fn a_list_of_many_containers_is_whole_and_in_order() {
+    if !runtime().is_bareboat() {
+        return;
+    }
+    let container = Container::new(waits);
+    let _ = container.run_detached();
+    let record = container
+        .state_root()
+        .join(&container.id)
+        .join("state.json");
+    let record: Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+    let others: Vec<_> = (100..300)
+        .map(|number| format!("of-many-{number}"))
+        .collect();
+    for id in &others {
+        let directory = container.state_root().join(id);
+        std::fs::create_dir(&directory).unwrap();
+        let mut record = record.clone();
+        record["id"] = Value::from(id.as_str());
+        std::fs::write(directory.join("state.json"), record.to_string()).unwrap();
+    }
+    // One in each half that nothing is known of.
+    for id in [&others[3], &others[190]] {
+        std::fs::write(container.state_root().join(id).join("state.json"), "{").unwrap();
+    }
+    let mut expected = others.clone();
+    expected.retain(|id| ![&others[3], &others[190]].contains(&id));
+    expected.push(container.id.clone());
+    expected.sort();
+
+    let quiet = run(container.subcommand(["list"]).arg("-q")).ok();
+    assert!(quiet.stdout.lines().eq(&expected), "{quiet:#?}");
+    let damaged = quiet
+        .stderr
+        .lines()
+        .filter(|line| line.contains("is damaged"));
+    assert_eq!(damaged.count(), 2, "{quiet:#?}");
+    let json = run(&mut container.subcommand(["list", "--format", "json"])).ok();
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    let json = json.as_array().unwrap();
+    assert!(json.iter().map(|summary| &summary["id"]).eq(&expected));
+    assert!(json.iter().all(|summary| summary["status"] == "running"));
+    for id in &others {
+        std::fs::remove_dir_all(container.state_root().join(id)).unwrap();
+    }
+}
+
+#[test]
 fn list_of_an_empty_state_root_is_empty() {
     let container = Container::new(waits);
     std::fs::create_dir_all(container.state_root()).expect("the state root can be made");

@@ -1,8 +1,9 @@
 //! A container's first process, as it is recorded.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{Errno, read};
 use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
@@ -20,39 +21,62 @@ pub(crate) struct ProcessId {
 pub(crate) struct ProcessStat {
     /// The name of its program, which it can change.
     pub(crate) comm: String,
-    has_ended: bool,
+    /// A letter.
+    state: u8,
     flags: u32,
     start_time: u64,
 }
 
-/// It is shorter. Where there is room for all that may come, the standard library reads at once, and otherwise bit by bit.
+/// It is shorter, and where there is room the kernel gives all of it at once.
 const LINE: usize = 1024;
 
 /// PF_EXITING of linux/sched.h.
 const EXITING: u32 = 4;
 
+/// PF_FREEZER_SKIP, until Linux 6.0.
+const NOT_WAITED_FOR_BY_FREEZER: u32 = 0x4000_0000;
+
 impl ProcessStat {
     fn read(pid: i32) -> io::Result<ProcessStat> {
-        let mut text = Vec::with_capacity(LINE);
-        let file = File::open(format!("/proc/{pid}/stat"))?;
-        file.take(LINE as u64).read_to_end(&mut text)?;
-        let text = String::from_utf8_lossy(&text);
-        ProcessStat::parse(&text).ok_or_else(|| {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = open(format!("/proc/{pid}/stat"), flags, Mode::empty())?;
+        let mut line = [0; LINE];
+        let length = loop {
+            match read(&file, &mut line) {
+                Err(Errno::INTR) => {}
+                answer => break answer?,
+            }
+        };
+        let line = line.get(..length).unwrap_or_default();
+        ProcessStat::parse(line).ok_or_else(|| {
             io::Error::other(format!("/proc/{pid}/stat is not what the kernel writes"))
         })
     }
 
-    fn parse(text: &str) -> Option<ProcessStat> {
+    fn parse(line: &[u8]) -> Option<ProcessStat> {
         // The name may have spaces and brackets itself.
-        let (before, after) = text.rsplit_once(") ")?;
-        let (_, comm) = before.split_once('(')?;
-        let fields: Vec<&str> = after.split_whitespace().collect();
+        let begin = line.iter().position(|byte| *byte == b'(')?;
+        let end = line.iter().rposition(|byte| *byte == b')')?;
+        let comm = String::from_utf8_lossy(line.get(begin + 1..end)?);
+        let after = str::from_utf8(line.get(end + 1..)?).ok()?;
+        let mut fields = after.split_ascii_whitespace();
         Some(ProcessStat {
-            comm: comm.to_owned(),
-            has_ended: matches!(*fields.first()?, "Z" | "X"),
-            flags: fields.get(6)?.parse().ok()?,
-            start_time: fields.get(19)?.parse().ok()?,
+            comm: comm.into_owned(),
+            state: *fields.next()?.as_bytes().first()?,
+            flags: fields.nth(5)?.parse().ok()?,
+            start_time: fields.nth(12)?.parse().ok()?,
         })
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.state, b'Z' | b'X')
+    }
+
+    /// Whether the freezer of cgroup version 1 does not hold it, told without a look at that. What it holds cannot be woken
+    /// by a signal, so that its state is not `S`: it is `D`, and `R` from Linux 6.1 to 6.12. Until Linux 6.0 the freezer did not
+    /// wait for those that sleep in some system calls.
+    pub(crate) fn is_free_in_v1(&self) -> bool {
+        self.state == b'S' && self.flags & NOT_WAITED_FOR_BY_FREEZER == 0
     }
 
     /// Whether it is on its way out.
@@ -96,7 +120,7 @@ impl ProcessId {
             }
             stat => stat?,
         };
-        Ok((stat.start_time == self.start_time && !stat.has_ended).then_some(stat))
+        Ok((stat.start_time == self.start_time && !stat.has_ended()).then_some(stat))
     }
 
     fn has_pid_of_a_process(&self) -> bool {
@@ -143,11 +167,26 @@ mod tests {
             format!("7 ({comm}) S 1 7 7 0 -1 4194308 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 1\n")
         };
         for comm in ["sh", "a) Z 1", "(", ") ) ", ""] {
-            let stat = ProcessStat::parse(&line(comm)).unwrap();
+            let stat = ProcessStat::parse(line(comm).as_bytes()).unwrap();
             assert_eq!((stat.comm.as_str(), stat.start_time), (comm, 12345));
-            assert!(stat.is_exiting() && !stat.has_ended);
+            assert!(stat.is_exiting() && !stat.has_ended());
         }
-        assert_eq!(ProcessStat::parse("7 (sh) S 1"), None);
-        assert_eq!(ProcessStat::parse(""), None);
+        assert_eq!(ProcessStat::parse(b") sh ("), None);
+        assert_eq!(ProcessStat::parse(b"7 (sh) S 1"), None);
+        assert_eq!(ProcessStat::parse(b""), None);
+    }
+
+    #[test]
+    fn a_process_that_sleeps_is_free_unless_the_freezer_may_have_passed_over_it() {
+        let stat = |state: char, flags: u32| {
+            let line =
+                format!("7 (sh) {state} 1 7 7 0 -1 {flags} 1 0 0 0 0 0 0 0 20 0 1 0 12345 1");
+            ProcessStat::parse(line.as_bytes()).unwrap()
+        };
+        assert!(stat('S', 0x0040_0100).is_free_in_v1());
+        assert!(!stat('S', 0x4040_0100).is_free_in_v1());
+        for state in ['D', 'R', 'T', 't', 'I'] {
+            assert!(!stat(state, 0).is_free_in_v1(), "{state}");
+        }
     }
 }

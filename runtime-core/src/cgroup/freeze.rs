@@ -41,6 +41,11 @@ impl Cgroup {
         self.freezer().is_some()
     }
 
+    /// Whether it would be frozen by version 1.
+    pub(crate) fn has_v1_freezer(&self) -> bool {
+        self.with_controller("freezer").is_some()
+    }
+
     /// Lets its processes go on.
     ///
     /// # Errors
