@@ -13,6 +13,7 @@
 # make install   puts it, its man pages and shell completions below $(DESTDIR)$(PREFIX); make uninstall takes them away
 # make bench     start-up times, against the other runtimes that are installed
 # make bench-all memory, system calls and density as well, in ten minutes; tables, a picture, JSON
+# make functions renews runtime-cli/functions, by which the binary is laid out, in ten minutes
 # make bench-library  what the library computes: plans, filters, their encoding
 
 PREFIX ?= /usr/local
@@ -31,7 +32,7 @@ TEST_PACKAGES := $(TOOLS) busybox-static fish groff-base iproute2 libseccomp-dev
 CARGO_DENY := 0.20.2
 
 .PHONY: build manual demo test check unit fuzz deny advisories miri engines engines-all load faults adversity runtime-tools vm \
-	vm-quick install uninstall install-check bench bench-all bench-library clean
+	vm-quick install uninstall install-check bench bench-all bench-library functions clean
 
 build:
 	.ci/install $(TOOLS)
@@ -151,6 +152,13 @@ bench-all: build
 bench-library:
 	.ci/install $(TOOLS)
 	$(CARGO) bench $(CARGO_FLAGS) -p benches --bench library
+
+# In a directory of its own, as it is built with its symbols.
+functions:
+	.ci/install busybox-static
+	CARGO_PROFILE_RELEASE_STRIP=none $(CARGO) build $(CARGO_FLAGS) --target-dir $(TARGET)/unstripped --release -p runtime-cli -p benches
+	$(TARGET)/unstripped/release/benches functions $(TARGET)/unstripped/release/bareboat >$(TARGET)/functions
+	mv $(TARGET)/functions runtime-cli/functions
 
 clean:
 	$(CARGO) clean

@@ -5,6 +5,7 @@ mod calls;
 mod cgroups;
 mod density;
 mod error;
+mod functions;
 mod heap;
 mod limit;
 mod markdown;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         }
         ["table", file, readme] => markdown::rewrite(Path::new(file), Path::new(readme)),
         ["plot", file, svg, operations @ ..] => draw(Path::new(file), Path::new(svg), operations),
+        ["functions", program] => functions::list(program.into()).map(print),
         // What the bench calls itself with.
         ["trace", out, rest @ ..] => tracer::main(Path::new(out), rest),
         ["create", bundle, id, state, heap, threads] => {

@@ -11,6 +11,7 @@ usage: benches startup [OPTION]...    the time of commands
        benches compare OLD.json NEW.json
        benches table FILE.json [README.md]
        benches plot FILE.json FILE.svg [OPERATION]...
+       benches functions BAREBOAT     which of its functions the commands run; it must have its symbols
 options: --runs N  --spaced-ms MS  --only SCENARIO,...  --containers N,...
          --bareboat PATH  --peer NAME=PATH  --without NAME  --json FILE  --svg FILE";
 

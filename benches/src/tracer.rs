@@ -82,6 +82,7 @@ pub(crate) fn main(out: &Path, arguments: &[&str]) -> Result<()> {
     let mut command = Command::new(program);
     command.args(arguments);
     let root = trace::spawn(&mut command).context(program)?;
+    trace::go_on(root, 0);
     let mut tracer = Tracer {
         root,
         end: identity(Path::new(end)).context(end)?,

@@ -144,8 +144,8 @@ pub(crate) struct UsageError {
 pub(crate) fn parse(arguments: Vec<OsString>) -> std::result::Result<Request, Box<UsageError>> {
     // Whichever of the commands it is, its name is among them. Who names none is told of all.
     let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
-    let definition = match Command::NAMES.iter().any(|name| is_named(name)) {
-        true => define(is_named),
+    let definition = match Command::ALL.iter().any(|(name, ..)| is_named(name)) {
+        true => define(&is_named),
         false => definition(),
     };
     let arguments = spelling::in_claps(&arguments, &definition);
@@ -171,11 +171,12 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> std::result::Result<Request, Bo
 
 /// The definitions as clap sees them.
 pub(crate) fn definition() -> clap::Command {
-    define(|_| true)
+    define(&|_| true)
 }
 
-/// The same with some of the commands.
-fn define(wanted: impl Fn(&str) -> bool) -> clap::Command {
+/// The same with some of the commands. In a frame of its own, as what follows needs the stack, too.
+#[inline(never)]
+fn define(wanted: &dyn Fn(&str) -> bool) -> clap::Command {
     read_like_runc(Program::command())
         .subcommands(Command::definitions(wanted))
         .subcommand(help::subcommand())
@@ -223,6 +224,7 @@ pub(crate) fn parse_boolean(text: &str) -> std::result::Result<bool, String> {
 }
 
 /// Callers see nothing but the log, so its options are looked for even in a command line that is wrong elsewhere.
+#[cold]
 fn usage_error(error: &clap::Error, arguments: Vec<OsString>) -> UsageError {
     let globals = definition()
         .ignore_errors(true)

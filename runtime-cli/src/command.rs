@@ -17,21 +17,9 @@ macro_rules! commands {
         }
 
         impl Command {
-            /// The names of all.
-            pub(crate) const NAMES: &[&str] = &[$($name),*];
-
-            /// The definitions of those that are wanted.
-            pub(crate) fn definitions(
-                wanted: impl Fn(&str) -> bool,
-            ) -> impl Iterator<Item = clap::Command> {
-                let define = [$(
-                    wanted($name).then(|| {
-                        let command = <$arguments>::augment_args(clap::Command::new($name));
-                        read_like_runc(command.about($about.trim_ascii()))
-                    }),
-                )*];
-                define.into_iter().flatten()
-            }
+            /// Of each its name, what it is for, and what defines its arguments.
+            pub(crate) const ALL: &[(&str, &str, fn(clap::Command) -> clap::Command)] =
+                &[$(($name, $about, <$arguments>::augment_args)),*];
 
             /// The command that was called.
             ///
@@ -48,6 +36,19 @@ macro_rules! commands {
             }
         }
     };
+}
+
+impl Command {
+    /// The definitions of those that are wanted. They are large: made in turn, they take the stack of one.
+    pub(crate) fn definitions(
+        wanted: impl Fn(&str) -> bool,
+    ) -> impl Iterator<Item = clap::Command> {
+        let all = Self::ALL.iter().filter(move |(name, ..)| wanted(name));
+        all.map(|&(name, about, define_arguments)| {
+            let command = define_arguments(clap::Command::new(name));
+            read_like_runc(command.about(about.trim_ascii()))
+        })
+    }
 }
 
 commands! {

@@ -1,4 +1,4 @@
-//! ptrace(2), as far as counting needs it.
+//! ptrace(2), as far as counting calls and stepping through functions need it.
 
 use std::ffi::{c_int, c_long, c_void};
 use std::io;
@@ -38,7 +38,7 @@ fn request(kind: libc::c_uint, pid: i32, address: usize, data: usize) -> io::Res
     }
 }
 
-/// Starts a command, which stops at the beginning of its program, and lets it go on to its first call.
+/// Starts a command, which stops at the beginning of its program.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<i32> {
     let be_traced = || request(libc::PTRACE_TRACEME, 0, 0, 0).map(drop);
     // SAFETY: the closure makes one system call, and allocates only where that fails, in a process with a single thread.
@@ -49,7 +49,6 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<i32> {
         return Err(io::Error::last_os_error());
     }
     request(libc::PTRACE_SETOPTIONS, pid, 0, OPTIONS as usize)?;
-    go_on(pid, 0);
     Ok(pid)
 }
 
@@ -92,15 +91,31 @@ fn stop(pid: i32, status: c_int) -> Stop {
 
 fn is_entry(pid: i32) -> bool {
     const PTRACE_SYSCALL_INFO_ENTRY: u8 = 1;
-    let mut info = [0_u8; 128];
+    information(pid).is_ok_and(|info| info[0].to_ne_bytes()[0] == PTRACE_SYSCALL_INFO_ENTRY)
+}
+
+/// The address of the instruction that is next.
+pub(crate) fn instruction(pid: i32) -> io::Result<u64> {
+    information(pid).map(|info| info[1])
+}
+
+/// A `ptrace_syscall_info`, which the kernel fills in at any stop: its first byte tells which; the second word is where.
+fn information(pid: i32) -> io::Result<[u64; 16]> {
+    let mut info = [0_u64; 16];
+    let address = info.as_mut_ptr() as usize;
     let kind = libc::PTRACE_GET_SYSCALL_INFO;
-    let result = request(kind, pid, info.len(), info.as_mut_ptr() as usize);
-    result.is_ok() && info[0] == PTRACE_SYSCALL_INFO_ENTRY
+    request(kind, pid, size_of_val(&info), address)?;
+    Ok(info)
 }
 
 /// Lets it go on to its next stop, with a signal or 0. That it was killed meanwhile shows in the next wait.
 pub(crate) fn go_on(pid: i32, signal: c_int) {
     let _ = request(libc::PTRACE_SYSCALL, pid, 0, signal as usize);
+}
+
+/// Lets it go on by one instruction, likewise.
+pub(crate) fn step(pid: i32, signal: c_int) {
+    let _ = request(libc::PTRACE_SINGLESTEP, pid, 0, signal as usize);
 }
 
 /// Lets it go.

@@ -43,15 +43,7 @@ impl Run {
         let bundle = self.launch.load(timings)?;
         self.launch.check_terminal(&bundle, self.detach)?;
         if self.detach {
-            let builder = self.launch.builder(&self.id, bundle, globals, timings)?;
-            if notify::supervisor().is_none() {
-                builder.run()?;
-                return Ok(0);
-            }
-            let container = builder.create()?;
-            let readiness = listen_and_start(&container).inspect_err(|_| delete(&container))?;
-            notify::forward_of_detached(&container, readiness);
-            return Ok(0);
+            return self.run_detached(bundle, globals, timings);
         }
         if !self.no_subreaper
             && let Err(cause) = prctl::set_child_subreaper(true)
@@ -61,6 +53,26 @@ impl Run {
         self.run_in_foreground(bundle, globals, timings)
     }
 
+    // This and its sibling have large frames, on top of which the bundle need not be read.
+    #[inline(never)]
+    fn run_detached(
+        &self,
+        bundle: Bundle,
+        globals: &Globals,
+        timings: Option<&Timings>,
+    ) -> Result<u8> {
+        let builder = self.launch.builder(&self.id, bundle, globals, timings)?;
+        if notify::supervisor().is_none() {
+            builder.run()?;
+            return Ok(0);
+        }
+        let container = builder.create()?;
+        let readiness = listen_and_start(&container).inspect_err(|_| delete(&container))?;
+        notify::forward_of_detached(&container, readiness);
+        Ok(0)
+    }
+
+    #[inline(never)]
     fn run_in_foreground(
         &self,
         bundle: Bundle,
