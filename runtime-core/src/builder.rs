@@ -89,9 +89,9 @@ impl Wishes {
         }
     }
 
-    /// Whether the process is wanted by nobody: no descriptor of it is passed on, and nobody reads its pid.
-    pub(crate) fn are_none_of_the_process(&self) -> bool {
-        self.console_socket.is_none() && self.pidfd_socket.is_none() && self.pid_file.is_none()
+    /// Whether somebody gets the process's terminal, its pidfd or its pid.
+    pub(crate) fn have_recipient(&self) -> bool {
+        self.console_socket.is_some() || self.pidfd_socket.is_some() || self.pid_file.is_some()
     }
 
     /// Sends the pty's master to whoever listens on the console socket; gives it back when there is none.

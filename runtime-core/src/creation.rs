@@ -127,7 +127,7 @@ impl<'a> Creation<'a> {
     fn prepare(&mut self) -> Result<Record> {
         self.pidfd_socket = self.builder.wishes.connect_pidfd_socket()?;
         let mut record = self.builder.record();
-        record.namespaces = namespaces(self.builder.bundle.spec());
+        record.namespaces = crate::namespaces::listed(self.builder.bundle.spec());
         record.seccomp_listener = self.plan.seccomp_listener.clone();
         tracing::debug!("the state is kept in {}", self.directory.path().display());
         if record.notify {
@@ -155,12 +155,14 @@ impl<'a> Creation<'a> {
     }
 
     /// Where the init needs nothing of the runtime any more, it does not wait for it either when it is ready: each waking of
-    /// another process takes as long as several mounts. All that is left for the runtime by then is the record.
+    /// another process takes as long as several mounts. All that is left for the runtime by then is the record. Should the
+    /// runtime be killed before it has written that, the cgroup leads to the container.
     fn let_go_ahead(&mut self) -> Result<()> {
         let wishes = &self.builder.wishes;
         if self.builder.options.start_at_once
+            && self.cgroup.is_some()
             && self.intel_rdt.is_none()
-            && wishes.are_none_of_the_process()
+            && !wishes.have_recipient()
             && self.plan.is_self_sufficient()
         {
             self.init()?.go(&self.plan)?;
@@ -493,15 +495,4 @@ fn discard(cgroup: &Cgroup) -> std::result::Result<(), CgroupError> {
     }
     let _ = cgroup.kill_all(libc::SIGKILL);
     cgroup.discard()
-}
-
-/// The namespaces that the container has for itself or shares with another, as those who join it later need them.
-fn namespaces(spec: &Spec) -> u32 {
-    let list = spec
-        .linux()
-        .as_ref()
-        .and_then(|linux| linux.namespaces().as_ref());
-    list.into_iter().flatten().fold(0, |all, namespace| {
-        all | crate::namespaces::flag(namespace.typ())
-    })
 }

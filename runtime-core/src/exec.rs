@@ -225,7 +225,7 @@ impl<'a> ExecBuilder<'a> {
     /// Whether there is nothing to do for the process once it is ready, so that it need not wait for that.
     fn is_left_alone(&self, plan: &plan::Plan) -> bool {
         self.container.record().intel_rdt.is_none()
-            && self.wishes.are_none_of_the_process()
+            && !self.wishes.have_recipient()
             && plan.is_self_sufficient()
     }
 

@@ -233,6 +233,17 @@ fn bring_loopback_up(plan: &mut Builder<'_>) {
     plan.step(origin, &Step::BringLoopbackUp);
 }
 
+/// The namespaces that the container has for itself or shares with another, as those who join it later need them.
+pub(crate) fn listed(spec: &Spec) -> u32 {
+    let list = spec
+        .linux()
+        .as_ref()
+        .and_then(|linux| linux.namespaces().as_ref());
+    list.into_iter()
+        .flatten()
+        .fold(0, |all, namespace| all | flag(namespace.typ()))
+}
+
 /// Has the init make the network namespace, before it joins its cgroups: the kernel takes as long for the one as the runtime
 /// for the others, and so both are done at once.
 ///
