@@ -261,6 +261,7 @@ impl ContainerBuilder {
             later_hooks: hooks::any_later(spec),
             annotations: spec.annotations().clone().unwrap_or_default(),
             init: None,
+            is_let_go: false,
             cgroup: None,
             intended_cgroup: None,
             intel_rdt: None,

@@ -2,7 +2,6 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use oci_spec::runtime::Spec;
 use runtime_init::Rendezvous;
 
 use crate::cgroup::{Cgroup, CgroupError, CgroupPlan, Making};
@@ -39,8 +38,6 @@ pub(crate) struct Creation<'a> {
     init: Option<Init>,
     /// The init, where it is known before it is ready.
     process: Option<ProcessId>,
-    /// The init need not wait when it is ready.
-    is_let_go: bool,
     /// Others know the container by now, and may kill it.
     is_known: bool,
     net_devices: Option<Moves>,
@@ -68,7 +65,6 @@ impl<'a> Creation<'a> {
             root_mount: None,
             init: None,
             process: None,
-            is_let_go: false,
             is_known: false,
             net_devices: None,
             console: None,
@@ -118,7 +114,7 @@ impl<'a> Creation<'a> {
         if self.builder.options.start_at_once {
             self.start_program(&record)?;
         } else {
-            self.let_go()?;
+            self.init()?.go(&self.plan)?;
         }
         Ok(record)
     }
@@ -127,7 +123,7 @@ impl<'a> Creation<'a> {
     fn prepare(&mut self) -> Result<Record> {
         self.pidfd_socket = self.builder.wishes.connect_pidfd_socket()?;
         let mut record = self.builder.record();
-        record.namespaces = crate::namespaces::listed(self.builder.bundle.spec());
+        record.namespaces = crate::namespaces::all_of(self.builder.bundle.spec());
         record.seccomp_listener = self.plan.seccomp_listener.clone();
         tracing::debug!("the state is kept in {}", self.directory.path().display());
         if record.notify {
@@ -142,6 +138,7 @@ impl<'a> Creation<'a> {
     /// What the init does not wait for at once: it has enough to do by itself.
     fn work_beside_init(&mut self, record: &mut Record) -> Result<()> {
         self.make_cgroup()?;
+        record.is_let_go = self.needs_nobody();
         self.record_cgroup(record)?;
         // After the record: a configuration without one is that of a container whose record was lost.
         let span = self.builder.timings.span("write the configuration");
@@ -149,26 +146,23 @@ impl<'a> Creation<'a> {
         drop(span);
         if !self.plan.forks {
             self.process = Some(self.identify_init()?);
-            self.let_go_ahead()?;
+        }
+        if record.is_let_go {
+            self.init()?.go(&self.plan)?;
         }
         Ok(())
     }
 
-    /// Where the init needs nothing of the runtime any more, it does not wait for it either when it is ready: each waking of
-    /// another process takes as long as several mounts. All that is left for the runtime by then is the record. Should the
-    /// runtime be killed before it has written that, the cgroup leads to the container.
-    fn let_go_ahead(&mut self) -> Result<()> {
-        let wishes = &self.builder.wishes;
-        if self.builder.options.start_at_once
+    /// Whether the init needs nothing of the runtime any more, and so does not wait for it either when it is ready: each waking of
+    /// another process takes as long as several mounts. All that is left for the runtime by then is the record. Should it be
+    /// killed before it has written that, the cgroup leads to the container.
+    fn needs_nobody(&self) -> bool {
+        self.builder.options.start_at_once
             && self.cgroup.is_some()
             && self.intel_rdt.is_none()
-            && !wishes.have_recipient()
+            && !self.builder.wishes.have_recipient()
+            && !self.plan.forks
             && self.plan.is_self_sufficient()
-        {
-            self.init()?.go(&self.plan)?;
-            self.is_let_go = true;
-        }
-        Ok(())
     }
 
     /// The rendezvous, until the init is ready.
@@ -192,7 +186,9 @@ impl<'a> Creation<'a> {
     fn start_program(&mut self, record: &Record) -> Result<()> {
         let _span = self.builder.timings.span("start the program");
         let mut agent = seccomp::connect(self.plan.seccomp_listener.as_ref())?;
-        self.let_go()?;
+        if !record.is_let_go {
+            self.init()?.go(&self.plan)?;
+        }
         while let Progress::Listens(listener) = self.progress()? {
             let pid = self.init()?.pid();
             let state = state(record, Status::Created, Some(pid));
@@ -204,14 +200,6 @@ impl<'a> Creation<'a> {
                 tracing::debug!("the program runs");
                 Ok(())
             }
-        }
-    }
-
-    /// The container is known: the init goes on to wait for `start`, or to the program.
-    fn let_go(&self) -> Result<()> {
-        match self.is_let_go {
-            true => Ok(()),
-            false => self.init()?.go(&self.plan),
         }
     }
 

@@ -164,6 +164,11 @@ fn listed(spec: &Spec) -> impl Iterator<Item = &LinuxNamespace> {
     linux.flat_map(|linux| linux.namespaces().iter().flatten())
 }
 
+/// The namespaces that the container has for itself or shares with another, as those who join it later need them.
+pub(crate) fn all_of(spec: &Spec) -> u32 {
+    listed(spec).fold(0, |all, namespace| all | flag(namespace.typ()))
+}
+
 /// The processes in the PID namespace that this one is in, in order: without those that the caller may not look at.
 pub(crate) fn processes_beside(pid: i32) -> io::Result<Vec<i32>> {
     let namespace = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/pid"));
@@ -231,17 +236,6 @@ pub(crate) fn enter(plan: &mut Builder<'_>) -> Result<()> {
 fn bring_loopback_up(plan: &mut Builder<'_>) {
     let origin = Origin::Default("loopback interface");
     plan.step(origin, &Step::BringLoopbackUp);
-}
-
-/// The namespaces that the container has for itself or shares with another, as those who join it later need them.
-pub(crate) fn listed(spec: &Spec) -> u32 {
-    let list = spec
-        .linux()
-        .as_ref()
-        .and_then(|linux| linux.namespaces().as_ref());
-    list.into_iter()
-        .flatten()
-        .fold(0, |all, namespace| all | flag(namespace.typ()))
 }
 
 /// Has the init make the network namespace, before it joins its cgroups: the kernel takes as long for the one as the runtime

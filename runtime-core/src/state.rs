@@ -62,6 +62,10 @@ pub(crate) struct Record {
     pub(crate) later_hooks: bool,
     /// The container's first process; none until `create` is done.
     pub(crate) init: Option<ProcessId>,
+    /// The init goes on to the program as soon as it is ready: [`Record::init`] comes in a moment, and whoever finds none waits
+    /// for it. There are no hooks that could be who asks.
+    #[serde(default)]
+    pub(crate) is_let_go: bool,
     pub(crate) cgroup: Option<Cgroup>,
     /// The cgroup that is about to be made. Nothing of the container's is in it, so it is removed and nobody in it killed.
     pub(crate) intended_cgroup: Option<Cgroup>,

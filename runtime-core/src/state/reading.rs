@@ -34,7 +34,7 @@ pub(crate) fn read_now(root: &Path, id: &str) -> Result<Option<Record>> {
     check_id(id)?;
     let path = root.join(id).join(RECORD);
     let begin = Instant::now();
-    let record: Record = loop {
+    let record = loop {
         let text = match read_record(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return match root.join(id).is_dir() {
@@ -47,18 +47,17 @@ pub(crate) fn read_now(root: &Path, id: &str) -> Result<Option<Record>> {
             }
             answer => answer.host(|| format!("read {}", path.display()))?,
         };
-        match serde_json::from_slice(last_line(&text)) {
-            Ok(record) => break record,
-            // Half of a line, as it is written.
-            Err(_)
-                if !text.ends_with(b"\n")
-                    && begin.elapsed() < MOMENT
-                    && is_locked(&root.join(id), id)? =>
-            {
-                sleep(Duration::from_millis(1));
-            }
-            Err(error) => return Err(damaged(&path, &error)),
+        let parsed: serde_json::Result<Record> = serde_json::from_slice(last_line(&text));
+        let is_whole = match &parsed {
+            Ok(record) => record.init.is_some() || !record.is_let_go,
+            Err(_) => text.ends_with(b"\n"),
+        };
+        // Half of a line, as it is written, or with another to follow at once.
+        if !is_whole && begin.elapsed() < MOMENT && is_locked(&root.join(id), id)? {
+            sleep(Duration::from_micros(200));
+            continue;
         }
+        break parsed.map_err(|error| damaged(&path, &error))?;
     };
     match record.init {
         _ if record.id != id => Err(damaged(&path, &"it is of another container")),
@@ -129,7 +128,45 @@ pub(super) fn damaged(path: &Path, problem: &dyn fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::thread;
+
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn line(is_let_go: bool, init: Option<i32>) -> String {
+        let init = init.map(|pid| json!({"pid": pid, "startTime": 1}));
+        let record: Value = json!({
+            "ociVersion": "1.3.0", "id": "web", "bundle": "/b", "rootfs": "/b/r", "created": 1, "owner": 0,
+            "annotations": {}, "startable": true, "laterHooks": false, "init": init, "isLetGo": is_let_go,
+            "namespaces": 0, "noPivot": false, "noNewKeyring": false, "extraEnvironment": [],
+        });
+        format!("{record}\n")
+    }
+
+    #[test]
+    fn a_record_that_is_to_follow_at_once_is_waited_for_while_there_is_who_writes_it() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = Directory::create(root.path(), "web").unwrap();
+        let path = directory.path().join(RECORD);
+        let found = || read_now(root.path(), "web").unwrap().unwrap().init;
+        fs::write(&path, line(false, None)).unwrap();
+        assert_eq!(found(), None, "its hooks may be who asks");
+        for begun in [line(true, None), line(true, Some(7))[..99].to_owned()] {
+            fs::write(&path, &begun).unwrap();
+            thread::scope(|scope| {
+                let reader = scope.spawn(found);
+                sleep(Duration::from_millis(20));
+                assert!(!reader.is_finished());
+                fs::write(&path, begun.clone() + "\n" + &line(true, Some(7))).unwrap();
+                assert_eq!(reader.join().unwrap().map(|init| init.pid), Some(7));
+            });
+        }
+        fs::write(&path, line(true, None)).unwrap();
+        drop(directory);
+        assert_eq!(found(), None);
+    }
 
     #[test]
     fn of_a_file_of_lines_the_last_one_counts() {
