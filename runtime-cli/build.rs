@@ -5,7 +5,8 @@ use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    // Read by .cargo/linker.
+    // The one reads the other.
+    println!("cargo:rerun-if-changed=../.cargo/linker");
     println!("cargo:rerun-if-changed=functions");
     for file in ["../.git/HEAD", "../.git/logs/HEAD"] {
         if Path::new(file).exists() {

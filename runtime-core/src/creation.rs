@@ -138,7 +138,7 @@ impl<'a> Creation<'a> {
     /// What the init does not wait for at once: it has enough to do by itself.
     fn work_beside_init(&mut self, record: &mut Record) -> Result<()> {
         self.make_cgroup()?;
-        record.is_let_go = self.needs_nobody();
+        record.is_let_go = self.needs_nobody(record);
         self.record_cgroup(record)?;
         // After the record: a configuration without one is that of a container whose record was lost.
         let span = self.builder.timings.span("write the configuration");
@@ -156,10 +156,12 @@ impl<'a> Creation<'a> {
     /// Whether the init needs nothing of the runtime any more, and so does not wait for it either when it is ready: each waking of
     /// another process takes as long as several mounts. All that is left for the runtime by then is the record. Should it be
     /// killed before it has written that, the cgroup leads to the container.
-    fn needs_nobody(&self) -> bool {
+    fn needs_nobody(&self, record: &Record) -> bool {
+        let has_place = |cgroup: &Cgroup| !cgroup.directories().is_empty();
         self.builder.options.start_at_once
-            && self.cgroup.is_some()
+            && self.cgroup.as_ref().is_some_and(has_place)
             && self.intel_rdt.is_none()
+            && !record.later_hooks
             && !self.builder.wishes.have_recipient()
             && !self.plan.forks
             && self.plan.is_self_sufficient()

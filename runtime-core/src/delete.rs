@@ -102,7 +102,7 @@ impl Container {
     pub fn remove_leftovers(state_root: impl AsRef<Path>, id: &str) -> Result<()> {
         let root = crate::builder::absolute(state_root.as_ref())?;
         let directory = Directory::open(&root, id)?;
-        match state::read_now(&root, id) {
+        match state::read_locked(&root, id) {
             Ok(Some(record)) => {
                 let container = Container::new(root, record, None);
                 container.destroy(&directory, container.status()?, true)

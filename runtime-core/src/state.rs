@@ -33,14 +33,14 @@ use crate::notify_socket;
 use crate::process_id::ProcessId;
 use crate::seccomp::Listener;
 
-pub(crate) use reading::{read, read_now};
+pub(crate) use reading::{read, read_locked, read_now};
 
 use reading::{await_record, damaged};
 
 const RECORD: &str = "state.json";
 const CONFIG: &str = "config.json";
 const SOCKET: &str = "start.sock";
-/// What is to take the place of the first two.
+/// What becomes the first, with its first line in it, and what is to take the place of the second.
 const NEW_RECORD: &str = "state.json.new";
 const NEW_CONFIG: &str = "config.json.new";
 
@@ -187,7 +187,7 @@ impl Directory {
                 return refused(format!("cannot {what} a container that is being created"));
             }
             let directory = Directory::lock_handle(root.join(id), handle, id)?;
-            match read_now(root, id)? {
+            match read_locked(root, id)? {
                 Some(record) if record.init.is_none() => {
                     return refused(format!(
                         "cannot {what} it: its create was ended before it was done; delete --force removes what is left"
@@ -243,7 +243,7 @@ impl Directory {
         &self.path
     }
 
-    /// Appends the record. A reader sees the one before or this.
+    /// Appends the record. A reader sees the one before or this, or for a moment a part of this.
     pub(crate) fn write(&self, record: &Record) -> Result<()> {
         let path = self.path.join(RECORD);
         let written = serde_json::to_vec(record)

@@ -9,7 +9,7 @@ use crate::number_list::{self, Mask};
 use crate::state::Record;
 use crate::{cgroup, home, id_mappings, intel_rdt, notify_socket, spec_version};
 
-/// A `state.json` is refused, or is written back as it was.
+/// A line of `state.json` is refused, or is written back as it was.
 pub fn state(bytes: &[u8]) {
     let Ok(record) = serde_json::from_slice::<Record>(bytes) else {
         return;

@@ -200,7 +200,8 @@ fn bind_hierarchy(
     Ok(())
 }
 
-/// What all mounts of a tree get, if one call can tell: nothing is for its top alone, and nothing has an order.
+/// What all mounts of a tree get, if one call can tell: the options name none of its own for those below the top, of which a
+/// cgroup has none anyway, and nothing has an order.
 fn changes_of_all(parsed: &Parsed, propagation: &[u32]) -> Option<MountAttributes> {
     let &[flags] = propagation else {
         return None;

@@ -31,6 +31,20 @@ pub(crate) fn read(root: &Path, id: &str) -> Result<Record> {
 
 /// The same, and nothing where the directory is there without a record.
 pub(crate) fn read_now(root: &Path, id: &str) -> Result<Option<Record>> {
+    read_while(root, id, is_locked)
+}
+
+/// The same for who has the lock: nobody else writes.
+pub(crate) fn read_locked(root: &Path, id: &str) -> Result<Option<Record>> {
+    read_while(root, id, |_, _| Ok(false))
+}
+
+/// Reads until the record is whole, or nobody writes any more.
+fn read_while(
+    root: &Path,
+    id: &str,
+    is_written: impl Fn(&Path, &str) -> Result<bool>,
+) -> Result<Option<Record>> {
     check_id(id)?;
     let path = root.join(id).join(RECORD);
     let begin = Instant::now();
@@ -53,7 +67,7 @@ pub(crate) fn read_now(root: &Path, id: &str) -> Result<Option<Record>> {
             Err(_) => text.ends_with(b"\n"),
         };
         // Half of a line, as it is written, or with another to follow at once.
-        if !is_whole && begin.elapsed() < MOMENT && is_locked(&root.join(id), id)? {
+        if !is_whole && begin.elapsed() < MOMENT && is_written(&root.join(id), id)? {
             sleep(Duration::from_micros(200));
             continue;
         }
