@@ -225,6 +225,14 @@ impl Drop for Silent {
     }
 }
 
+/// Whether a `stat` of the container sleeps where no signal reaches it.
+fn waits_for_a_lock(container: &Container) -> bool {
+    let listed = container.call(&["ps", "--format", "json"]).ok().stdout;
+    let pids: Vec<i32> = serde_json::from_str(&listed).unwrap();
+    let line = |pid: i32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    pids.into_iter().any(|pid| line(pid).contains("(stat) D "))
+}
+
 #[test]
 fn a_process_that_cannot_be_frozen_is_named_and_all_go_on() {
     if !runtime().is_bareboat() {
@@ -245,6 +253,9 @@ fn a_process_that_cannot_be_frozen_is_named_and_all_go_on() {
     };
     let _ = container.run_detached();
     goes_on(&container);
+    until("one waits for the lock", || {
+        waits_for_a_lock(&container).then_some(())
+    });
     let refused = container.call(&["pause"]).refused(&["(stat)", "state D"]);
     assert!(refused.stderr.contains("pause"), "{refused:?}");
     assert_eq!(container.status(), "running");
