@@ -87,10 +87,13 @@ fn notes(entries: &[Entry]) -> String {
     for regime in ["hot", "spaced"] {
         let (spawn, state) = (find("spawn", regime, "spawn"), find("state", regime, OWN));
         if let (Some(spawn), Some(state)) = (spawn, state) {
-            let more = state - spawn;
+            let more = match state - spawn {
+                more if more > 0.0 => format!("{more:.2} ms more than"),
+                _ => "no longer than".to_owned(),
+            };
             let _ = writeln!(
                 text,
-                "- `state`, {regime}, takes {more:.2} ms more than the spawn of a static program that does nothing ({spawn:.2} ms)."
+                "- `state`, {regime}, takes {more} the spawn of a static program that does nothing ({spawn:.2} ms)."
             );
         }
     }

@@ -9,14 +9,14 @@ use conformance::runtime::runtime;
 /// nine v1 hierarchies, and in a build for developers, which asks for a little more memory. To be lowered when there are fewer;
 /// `benches all --only calls` says how many there are.
 const BOUNDS: &[(&str, u64, u64)] = &[
-    ("run", 325, 490),
-    ("run, Docker's configuration", 350, 508),
-    ("create", 285, 497),
-    ("start", 79, 9),
-    ("state", 47, 0),
-    ("exec", 197, 174),
-    ("kill", 50, 0),
-    ("delete", 59, 0),
+    ("run", 312, 385),
+    ("run, Docker's configuration", 337, 405),
+    ("create", 279, 398),
+    ("start", 77, 9),
+    ("state", 41, 0),
+    ("exec", 186, 174),
+    ("kill", 47, 0),
+    ("delete", 61, 0),
 ];
 
 /// Of which v1 hierarchies there are at most, for these bounds.

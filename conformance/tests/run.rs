@@ -13,7 +13,7 @@ use conformance::runtime::runtime;
 use conformance::{Config, Container};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn waits(config: &mut Config) {
     config.waits();
@@ -268,6 +268,44 @@ fn list_prints_a_table_ids_or_json() {
     );
 }
 
+/// The last line of bareboat's state.json.
+fn record(container: &Container) -> Value {
+    let directory = container.state_root().join(&container.id);
+    let lines = std::fs::read_to_string(directory.join("state.json")).unwrap();
+    serde_json::from_str(lines.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn an_init_waits_for_the_runtime_only_where_something_is_left_to_do() {
+    if !runtime().is_bareboat() {
+        return;
+    }
+    let is_let_go = |with_pid_file: bool, change: fn(&mut Config)| {
+        let container = Container::new(|config| {
+            config.waits();
+            change(config);
+        });
+        let file = container.path().join("pid").display().to_string();
+        let pid_file = ["--detach", "--pid-file", &file];
+        let options = if with_pid_file {
+            &pid_file[..]
+        } else {
+            &pid_file[..1]
+        };
+        let mut command = container.run_command(options);
+        let _ = run(&mut command).ok();
+        let record = record(&container);
+        assert!(record["init"].is_object(), "{record}");
+        record["isLetGo"] == true
+    };
+    let hook = |config: &mut Config| {
+        config.set("/hooks", json!({"poststop": [{"path": "/bin/true"}]}));
+    };
+    assert!(is_let_go(false, |_| {}));
+    assert!(!is_let_go(false, hook));
+    assert!(!is_let_go(true, |_| {}));
+}
+
 #[test]
 fn a_list_of_many_containers_is_whole_and_in_order() {
     if !runtime().is_bareboat() {
@@ -275,12 +313,7 @@ fn a_list_of_many_containers_is_whole_and_in_order() {
     }
     let container = Container::new(waits);
     let _ = container.run_detached();
-    let record = container
-        .state_root()
-        .join(&container.id)
-        .join("state.json");
-    let lines = std::fs::read_to_string(record).unwrap();
-    let record: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    let record = record(&container);
     let others: Vec<_> = (100..300)
         .map(|number| format!("of-many-{number}"))
         .collect();

@@ -122,7 +122,7 @@ fn is_locked(directory: &Path, id: &str) -> Result<bool> {
 fn read_record(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     // Most are shorter.
-    let mut text = Vec::with_capacity(4096);
+    let mut text = Vec::with_capacity(8192);
     let length = file.take(LARGEST_RECORD).read_to_end(&mut text)?;
     if length as u64 == LARGEST_RECORD {
         let problem = format!("it is larger than {} MiB", LARGEST_RECORD >> 20);
