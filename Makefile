@@ -13,7 +13,7 @@
 # make install   puts it, its man pages and shell completions below $(DESTDIR)$(PREFIX); make uninstall takes them away
 # make bench     start-up times, against the other runtimes that are installed
 # make bench-all memory, system calls and density as well, in ten minutes; tables, a picture, JSON
-# make functions renews runtime-cli/functions, by which the binary is laid out, in ten minutes
+# make functions renews runtime-cli/functions, by which the binary is laid out, in a quarter of an hour
 # make bench-library  what the library computes: plans, filters, their encoding
 
 PREFIX ?= /usr/local

@@ -13,8 +13,8 @@ const BOUNDS: &[(&str, u64, u64)] = &[
     ("run, Docker's configuration", 337, 405),
     ("create", 279, 398),
     ("start", 77, 9),
-    ("state", 41, 0),
-    ("exec", 186, 174),
+    ("state", 38, 0),
+    ("exec", 183, 174),
     ("kill", 47, 0),
     ("delete", 61, 0),
 ];

@@ -6,8 +6,8 @@ mod results;
 use conformance::runtime::runtime;
 
 /// In KiB. From 2,300 to 3,400 in a binary that is laid out, as the kernel maps whole folios of the page cache, small or large;
-/// 5,200 and more in another one. Where this is exceeded, `make functions` helps, unless the
-/// linker found none of the functions: it needs nm, and the names of symbols that .cargo/remap asks for.
+/// 5,200 and more in another one. Where this is exceeded, `make functions` helps, unless the linker found
+/// none of the functions: it needs nm, and the names of symbols that .cargo/remap asks for.
 const BOUND: u64 = 4096;
 
 /// Whether `.cargo/linker` had a linker that orders functions, in a release build.
