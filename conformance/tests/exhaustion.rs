@@ -38,11 +38,31 @@ fn an_init_that_is_killed_for_want_of_memory_is_explained_by_the_limit() {
         });
         let value = format!("the limit is {limit} bytes");
         let own = ["/linux/resources/memory/limit", value.as_str()];
-        refused(container.create(), &[OOM], &own);
-        container.assert_nothing_left();
         refused(container.run(), &[OOM], &own);
         container.assert_nothing_left();
     }
+}
+
+/// Filled while the container is made, and its own to pay for.
+#[test]
+fn what_a_mount_copies_from_the_image_counts_as_the_containers_memory() {
+    if runtime().departs("runc", "copies as somebody else") {
+        return;
+    }
+    let container = Container::new(|config| {
+        let mount = json!({"destination": "/copied", "type": "tmpfs", "options": ["tmpcopyup"]});
+        let config = config.waits().set("/mounts", json!([mount]));
+        config.set("/linux/resources/memory", limited(4 << 20));
+    });
+    let copied = container.rootfs().join("copied");
+    fs::create_dir(&copied).unwrap();
+    fs::write(copied.join("large"), vec![1; 8 << 20]).unwrap();
+    let own = [
+        "/linux/resources/memory/limit",
+        "the limit is 4194304 bytes",
+    ];
+    refused(container.create(), &[OOM], &own);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -51,7 +71,7 @@ fn whichever_step_of_a_containers_life_is_the_last_is_explained() {
         return;
     }
     // At some of these the init is set up, and killed when it is to become the user's program.
-    for pages in (16..=32).step_by(2) {
+    for pages in [1, 2, 4, 8].into_iter().chain((16..=32).step_by(2)) {
         let limit = pages * 4096;
         let container = Container::new(|config| {
             config
@@ -204,10 +224,7 @@ fn a_host_that_lets_the_caller_have_no_process_more_is_told_by_what_may_be_the_l
     script.args(["-c", "echo $$ >\"$1\" && shift && exec \"$@\"", "sh"]);
     script.arg(own.join("cgroup.procs")).arg(&runtime().path);
     script.args(container.create_command(&[]).get_args());
-    let _ = run(&mut script).refused(&[
-        "start the init in new namespaces",
-        "pids.max of a cgroup allow",
-    ]);
+    let _ = run(&mut script).refused(&["/linux/namespaces", "pids.max of a cgroup allow"]);
     fs::remove_dir(own).unwrap();
     cgroup::remove(&container.cgroup);
     container.assert_nothing_left();

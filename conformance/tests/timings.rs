@@ -23,6 +23,8 @@ fn skipped() -> bool {
 
 const HOST: i64 = 1;
 const INIT: i64 = 2;
+/// A thread of the runtime's.
+const BESIDE: i64 = 3;
 
 /// A complete event.
 #[derive(Debug)]
@@ -73,7 +75,8 @@ impl Trace {
             .filter(|event| event["name"] == "thread_name")
             .map(|event| (event["tid"].as_i64().unwrap(), &event["args"]["name"]))
             .collect();
-        assert_eq!(lanes, [(HOST, &json!("host")), (INIT, &json!("init"))]);
+        let (host, init) = (json!("host"), json!("init"));
+        assert_eq!(lanes, [(HOST, &host), (INIT, &init), (BESIDE, &host)]);
         assert!(complete.iter().all(|event| event["ph"] == "X"));
         let trace = Trace(complete.into_iter().map(Event::of).collect());
         assert!(trace.0.is_sorted_by_key(|event| event.start));
@@ -413,10 +416,10 @@ fn a_waterfall_has_a_line_for_each_event_and_fits_a_hundred_columns() {
     assert_eq!(lines.len(), trace.0.len() + 2, "{text}");
     for (line, event) in lines[1..].iter().zip(&trace.0) {
         assert!(line.chars().count() <= 100, "{line}");
-        let lane = if event.lane == HOST {
-            " host "
-        } else {
+        let lane = if event.lane == INIT {
             " init "
+        } else {
+            " host "
         };
         let place = event
             .origin

@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::facts::HostFacts;
 use crate::home;
 use crate::hooks::{self, Kind};
+use crate::network::Network;
 use crate::plan::{self, Options, Plan};
 use crate::state::{Directory, Record, check_id};
 use crate::timings::{Recorder, Timings};
@@ -170,8 +171,7 @@ impl ContainerBuilder {
     pub fn create(self) -> Result<Container> {
         let id = self.id.clone();
         let _span = self.timings.span_of(|| format!("create {id}"));
-        self.facts()
-            .and_then(|facts| self.make(&facts))
+        self.make(None)
             .map_err(|error| error.context(format_args!("create {id}")))
     }
 
@@ -189,8 +189,7 @@ impl ContainerBuilder {
             .is_some();
         self.options.start_at_once = !has_hooks;
         let container = self
-            .facts()
-            .and_then(|facts| self.make(&facts))
+            .make(None)
             .map_err(|error| error.context(format_args!("run {id}")))?;
         let started = if has_hooks {
             container.start()
@@ -217,8 +216,14 @@ impl ContainerBuilder {
         HostFacts::read_for(&self.options, spec, spec.process().as_ref())
     }
 
-    /// Creates the container on a host of which this is true.
-    pub(crate) fn make(mut self, facts: &HostFacts) -> Result<Container> {
+    /// Creates the container on a host of which this is known, or is found out.
+    pub(crate) fn make(mut self, known: Option<HostFacts>) -> Result<Container> {
+        // Before all else, as nothing takes the kernel longer.
+        let network = Network::of(self.bundle.spec(), &self.timings)?;
+        let facts = match known {
+            Some(facts) => facts,
+            None => self.facts()?,
+        };
         check_id(&self.id)?;
         self.wishes.check()?;
         self.state_root = absolute(&self.state_root)?;
@@ -230,12 +235,13 @@ impl ContainerBuilder {
         }
         self.options.resolved_root = resolved_root(self.bundle.spec(), self.bundle.path());
         let span = self.timings.span("compile the plan");
-        let plan = plan::compile_with(self.bundle.spec(), facts, &self.options)?;
+        let plan = plan::compile_with(self.bundle.spec(), &facts, &self.options)?;
         drop(span);
         let span = self.timings.span("make the state directory");
         let directory = Directory::create(&self.state_root, &self.id)?;
         drop(span);
-        let (record, console) = Creation::new(&self, facts, plan, directory).carry_out()?;
+        let (record, console) =
+            Creation::new(&self, &facts, plan, directory, network).carry_out()?;
         let container = Container::new(self.state_root.clone(), record, console);
         Ok(container.timed(&self.timings))
     }

@@ -15,12 +15,14 @@ use crate::launch::{Handover, Init, Progress};
 use crate::mounts::id_map::UserNamespaces;
 use crate::mounts::on_host::MountId;
 use crate::net_devices::Moves;
+use crate::network::Network;
 use crate::pidfd_socket::{FIRST_PROCESS, PidfdSocket};
 use crate::plan::Plan;
 use crate::process_id::ProcessId;
 use crate::start::killed;
 use crate::state::{Directory, Record};
 use crate::status::{Status, state, state_json};
+use crate::sys::OtherCpus;
 use crate::{confine, id_mappings, notify_socket, process_hook, seccomp, sources, stations};
 
 /// A container in the making: what there is of it by now, to go on with or to undo.
@@ -44,6 +46,7 @@ pub(crate) struct Creation<'a> {
     /// The terminal's master, unless it went to a console socket.
     console: Option<OwnedFd>,
     pidfd_socket: Option<PidfdSocket<'a>>,
+    network: Option<Network>,
 }
 
 impl<'a> Creation<'a> {
@@ -52,6 +55,7 @@ impl<'a> Creation<'a> {
         facts: &'a HostFacts,
         plan: Plan,
         directory: Directory,
+        network: Option<Network>,
     ) -> Self {
         Creation {
             builder,
@@ -69,6 +73,7 @@ impl<'a> Creation<'a> {
             net_devices: None,
             console: None,
             pidfd_socket: None,
+            network,
         }
     }
 
@@ -82,6 +87,7 @@ impl<'a> Creation<'a> {
             Err(error) => {
                 self.take_times();
                 let _span = self.builder.timings.span("take everything back");
+                let error = self.network_problem().unwrap_or(error);
                 // Before the cgroup goes, which knows.
                 let spec = self.builder.bundle.spec();
                 let error = self.before.explain(self.cgroup.as_ref(), spec, error);
@@ -212,6 +218,11 @@ impl<'a> Creation<'a> {
         }
     }
 
+    /// Why there is no network namespace: the init only finds that none comes.
+    fn network_problem(&mut self) -> Option<Error> {
+        self.network.take().and_then(Network::problem)
+    }
+
     fn init(&self) -> Result<&Init> {
         self.init
             .as_ref()
@@ -321,6 +332,7 @@ impl<'a> Creation<'a> {
         if !self.builder.options.start_at_once {
             context.listener = Some(self.directory.listen()?);
         }
+        context.network = self.network.as_mut().and_then(Network::take_socket);
         let slots = sources::open(&self.plan, context)?;
         if let Some(slot) = self.plan.root_on_host {
             // The control socket, slot 0, is not among them.
@@ -342,8 +354,13 @@ impl<'a> Creation<'a> {
             timings: self.builder.timings.clone(),
         };
         drop(span);
-        let init = Init::start(&self.plan, &slots, &handover)?;
-        self.init = Some(init);
+        let init = self
+            .init
+            .insert(Init::start(&self.plan, &slots, &handover)?);
+        // Until the plan gives it all CPUs: both have enough to do.
+        if let Some(others) = OtherCpus::than_this() {
+            others.take_process(init.pid());
+        }
         Ok(())
     }
 

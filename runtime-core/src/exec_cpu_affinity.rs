@@ -34,18 +34,17 @@ fn parse(pointer: &str, list: Option<&str>) -> Result<Option<Mask>> {
         .transpose()
 }
 
-/// A container's first process is not for these CPUs, so they are checked and the affinity is reset.
-pub(crate) fn reset(plan: &mut Builder<'_>, process: Option<&Process>) -> Result<()> {
+/// A container's first process is not for these CPUs, so they are checked, no more.
+pub(crate) fn check(process: Option<&Process>) -> Result<()> {
     if let Some(process) = process {
         initial(process)?;
         last(process)?;
     }
-    reset_step(plan);
     Ok(())
 }
 
 /// The caller's affinity is nobody's wish: all CPUs that the cgroup has are the process's, as with runc.
-fn reset_step(plan: &mut Builder<'_>) {
+pub(crate) fn reset(plan: &mut Builder<'_>) {
     plan.step(
         Origin::Default("isolation of the init"),
         &Step::ResetCpuAffinity,
@@ -62,7 +61,7 @@ pub(crate) fn set_final(plan: &mut Builder<'_>, process: &Process) -> Result<()>
             };
             plan.step(pointer(FINAL), &step);
         }
-        (None, None) => reset_step(plan),
+        (None, None) => reset(plan),
         (Some(_), None) => {}
     }
     Ok(())

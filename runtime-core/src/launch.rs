@@ -255,7 +255,7 @@ impl Init {
             SendFlags::NOSIGNAL,
         );
         match sent {
-            Err(Errno::PIPE) => Err(self.last_word(plan)),
+            Err(Errno::PIPE | Errno::CONNRESET) => Err(self.last_word(plan)),
             answer => answer
                 .map(drop)
                 .host(|| format!("send the init its {what}")),
@@ -287,7 +287,7 @@ impl Init {
     /// Lets the init go on.
     pub(crate) fn go(&self, plan: &Plan) -> Result<()> {
         match send(&self.control, &[GO], SendFlags::NOSIGNAL) {
-            Err(Errno::PIPE) => Err(self.last_word(plan)),
+            Err(Errno::PIPE | Errno::CONNRESET) => Err(self.last_word(plan)),
             answer => answer.map(drop).host(|| "let the init go on".to_owned()),
         }
     }
@@ -372,7 +372,7 @@ fn start_error(plan: &Plan, in_cgroup: bool, cause: io::Error) -> Error {
 }
 
 /// What clone(2) and unshare(2) mean by an errno that says something else.
-fn start_remedy(clone_flags: u32, errno: Option<i32>) -> Option<&'static str> {
+pub(crate) fn start_remedy(clone_flags: u32, errno: Option<i32>) -> Option<&'static str> {
     match errno? {
         libc::EPERM if clone_flags & namespaces::NEWUSER != 0 => Some(
             "may the caller make user namespaces? see, on some distributions, the sysctl kernel.unprivileged_userns_clone",
@@ -413,6 +413,13 @@ pub(crate) fn step_error(plan: &Plan, report: Report) -> Error {
         return Error::io(ErrorKind::Setup, problem, cause).at(origin.to_string());
     }
     let mut attempt = plan::describe(plan, &step);
+    if let Step::OpenTree(host) = &step
+        && report.operation == Operation::OpenSource
+    {
+        let source = host.source.0.to_string_lossy();
+        let attempt = format!("open mount source {source}");
+        return Error::io(ErrorKind::Setup, attempt, cause).at(origin.to_string());
+    }
     if let Step::SetScheduler(scheduling) = &step {
         attempt = scheduler::attempt(scheduling, &cause);
     }

@@ -69,6 +69,7 @@ mod message;
 mod mounts;
 mod namespaces;
 mod net_devices;
+mod network;
 mod notify_socket;
 mod number_list;
 mod pass_descriptor;

@@ -94,11 +94,13 @@ pub(crate) struct Namespaces<'a> {
 
 impl<'a> Namespaces<'a> {
     pub(crate) fn of(plan: &Builder<'a>) -> Result<Self> {
-        let list = plan
-            .linux()
-            .and_then(|linux| linux.namespaces().as_deref())
-            .unwrap_or_default();
-        Namespaces::parse(list)
+        Namespaces::of_spec(plan.spec)
+    }
+
+    fn of_spec(spec: &'a Spec) -> Result<Self> {
+        let linux = spec.linux().as_ref();
+        let list = linux.and_then(|linux| linux.namespaces().as_deref());
+        Namespaces::parse(list.unwrap_or_default())
     }
 
     fn parse(list: &'a [LinuxNamespace]) -> Result<Self> {
@@ -206,12 +208,14 @@ pub(crate) fn enter(plan: &mut Builder<'_>) -> Result<()> {
     } else {
         at_birth
     };
-    plan.plan.clone_flags = at_birth & !plan.made_first;
+    let is_beside = network_is_beside(plan.spec, plan.facts.is_unprivileged())?;
+    let beside = if is_beside { NEWNET } else { 0 };
+    plan.plan.clone_flags = at_birth & !beside;
     // Without root's rights there is none over the others before the user namespace that owns them is joined.
     let user_first = plan.facts.is_unprivileged();
     join(plan, &namespaces, |flag| (flag == NEWUSER) == user_first)?;
     join(plan, &namespaces, |flag| (flag == NEWUSER) != user_first)?;
-    let later = namespaces.new & !LATE & !at_birth & !plan.made_first;
+    let later = namespaces.new & !LATE & !at_birth;
     unshare(plan, later & NEWUSER);
     id_mappings::plan(plan, &namespaces)?;
     unshare(plan, later & !NEWUSER);
@@ -226,31 +230,39 @@ pub(crate) fn enter(plan: &mut Builder<'_>) -> Result<()> {
         );
         plan.plan.forks = true;
     }
-    unshare(plan, namespaces.new & NEWCGROUP);
-    if namespaces.new & !plan.made_first & NEWNET != 0 {
-        bring_loopback_up(plan);
+    if plan.arrival.cgroups.is_none() {
+        make_cgroup_namespace(plan)?;
+    }
+    if beside != 0 {
+        let slot = plan.slot(crate::plan::pointer("/linux/namespaces"), Source::Network)?;
+        plan.arrival.network = Some(slot);
+    } else if namespaces.new & NEWNET != 0 {
+        let origin = Origin::Default("loopback interface");
+        plan.step(origin, &Step::BringLoopbackUp);
     }
     Ok(())
 }
 
-fn bring_loopback_up(plan: &mut Builder<'_>) {
-    let origin = Origin::Default("loopback interface");
-    plan.step(origin, &Step::BringLoopbackUp);
+/// A cgroup namespace begins where its maker is (cgroup_namespaces(7)), so that comes after the join.
+pub(crate) fn make_cgroup_namespace(plan: &mut Builder<'_>) -> Result<()> {
+    let flags = Namespaces::of(plan)?.new & NEWCGROUP;
+    unshare(plan, flags);
+    Ok(())
 }
 
-/// Has the init make the network namespace, before it joins its cgroups: the kernel takes as long for the one as the runtime
-/// for the others, and so both are done at once.
+/// Whether a thread of the runtime's makes the network namespace while the init is at work: the kernel takes longer for one than
+/// for all mounts.
 ///
-/// Not where another namespace has to be there before, a user namespace that owns it for one.
-pub(crate) fn make_network_first(plan: &mut Builder<'_>) -> Result<()> {
-    let namespaces = Namespaces::of(plan)?;
+/// Not where another namespace has to be there before, a user namespace that owns it for one, nor where interfaces move there
+/// before there are mounts.
+pub(crate) fn network_is_beside(spec: &Spec, is_unprivileged: bool) -> Result<bool> {
+    let namespaces = Namespaces::of_spec(spec)?;
     let depends = namespaces.has(NEWUSER) || !namespaces.joined.is_empty();
-    if namespaces.new & NEWNET != 0 && !depends && !plan.facts.is_unprivileged() {
-        unshare(plan, NEWNET);
-        bring_loopback_up(plan);
-        plan.made_first = NEWNET;
-    }
-    Ok(())
+    let linux = spec.linux().as_ref();
+    let devices = linux.and_then(|linux| linux.net_devices().as_ref());
+    let has_devices = devices.is_some_and(|devices| !devices.is_empty());
+    let is_ours = !depends && !has_devices && !is_unprivileged;
+    Ok(is_ours && namespaces.new & NEWNET != 0)
 }
 
 fn join(

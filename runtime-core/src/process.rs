@@ -24,15 +24,28 @@ pub(crate) fn isolate(plan: &mut Builder<'_>, process: Option<&Process>) -> Resu
     let origin = || Origin::Default("isolation of the init");
     plan.step(origin(), &Step::Undumpable);
     plan.step(origin(), &Step::NewSession);
-    exec_cpu_affinity::reset(plan, process)?;
-    if needs_proc(plan)? || label_needs_proc(plan, process)? {
+    exec_cpu_affinity::check(process)?;
+    if plan.arrival.cgroups.is_none() {
+        exec_cpu_affinity::reset(plan);
+    }
+    let own_score = own_oom_score_adj(plan, process)?;
+    if needs_proc(plan)? || label_needs_proc(plan, process)? || own_score.is_some() {
         plan.step(origin(), &Step::OpenProc);
     }
     new_keyring(plan, process, KEYRING)?;
-    if let Some(process) = process {
-        oom_score_adj(plan, process);
+    match (own_score, process) {
+        (Some(value), _) => write_oom_score_adj(plan, value),
+        (None, Some(process)) => oom_score_adj(plan, process),
+        (None, None) => {}
     }
     Ok(())
+}
+
+/// `oomScoreAdj` where the init, as root of the host, may set it as well as the runtime, which so need not be waited for.
+fn own_oom_score_adj(plan: &Builder<'_>, process: Option<&Process>) -> Result<Option<i32>> {
+    let is_root = !plan.facts.is_unprivileged() && !Namespaces::of(plan)?.has(NEWUSER);
+    let value = process.and_then(Process::oom_score_adj);
+    Ok(value.filter(|_| is_root))
 }
 
 /// What a process that joins a container needs of the host's procfs is opened before it joins: the container's own may be
@@ -115,12 +128,15 @@ pub(crate) fn set_oom_score_adj(plan: &mut Builder<'_>, process: Option<&Process
     let Some(value) = value.filter(|_| plan.facts.is_unprivileged()) else {
         return;
     };
-    let origin = || pointer("/process/oomScoreAdj");
-    plan.step(origin(), &Step::OpenProc);
+    plan.step(pointer("/process/oomScoreAdj"), &Step::OpenProc);
+    write_oom_score_adj(plan, value);
+}
+
+fn write_oom_score_adj(plan: &mut Builder<'_>, value: i32) {
     // A number has no NUL.
     let value = CString::new(value.to_string()).unwrap_or_default();
     plan.step(
-        origin(),
+        pointer("/process/oomScoreAdj"),
         &Step::WriteProc {
             path: Text(c"self/oom_score_adj"),
             value: Text(&value),

@@ -27,6 +27,7 @@ const NULL_DEVICE: (u32, u32) = (1, 3);
 #[derive(Default)]
 pub(crate) struct Context<'a> {
     pub(crate) listener: Option<OwnedFd>,
+    pub(crate) network: Option<OwnedFd>,
     pub(crate) init: Option<BorrowedFd<'a>>,
     /// The user namespaces of id-mapped mounts.
     pub(crate) user_namespaces: UserNamespaces<'a>,
@@ -47,6 +48,7 @@ pub(crate) fn open(plan: &Plan, mut context: Context<'_>) -> Result<Vec<Option<O
         let opened = match source {
             Source::Control => continue,
             Source::StartListener => context.listener.take().ok_or_else(missing),
+            Source::Network => context.network.take().ok_or_else(missing),
             Source::InitPidfd => context
                 .init
                 .ok_or_else(missing)

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 mod mounts;
+mod network;
 mod scheduling;
 
 use std::ffi::CStr;
@@ -11,7 +12,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 pub(crate) use mounts::{map_ids, set_mount_attributes};
-pub(crate) use scheduling::{set_cpu_affinity, set_io_priority, set_scheduler};
+pub(crate) use network::bring_loopback_up;
+pub(crate) use scheduling::{OtherCpus, set_cpu_affinity, set_io_priority, set_scheduler};
 
 /// The child's stack between clone3(2) and execveat(2); it calls a few system calls and nothing else.
 const STACK_SIZE: usize = 16 * 1024;

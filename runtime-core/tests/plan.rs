@@ -264,9 +264,56 @@ fn on_version_1_the_init_joins_its_cgroups_before_it_enters_a_cgroup_namespace()
     let config = patched(default(), "/linux/namespaces/-", json!({"type": "cgroup"}));
     let plan = compile_for(&config, &version_1()).unwrap();
     let names = names(&plan);
-    // The network is made while the runtime makes the cgroups.
-    let order = ["Unshare", "BringLoopbackUp", "JoinCgroups", "Unshare"];
-    assert_eq!(names[..4], order);
+    let order = ["JoinNetwork", "JoinCgroups", "Unshare", "ResetCpuAffinity"];
+    let joins = position(&names, "JoinNetwork");
+    assert_eq!(names[joins..joins + 4], order);
+    assert_eq!(names.iter().filter(|name| *name == "Unshare").count(), 1);
+}
+
+/// What is made of these before may depend on neither, and the runtime's first message is the cgroups.
+#[test]
+fn the_init_joins_network_and_cgroups_before_the_first_mount_that_needs_either_or_the_runtime() {
+    let before = |mounts: Value| {
+        let config = patched(default(), "/mounts", mounts);
+        let plan = compile_for(&config, &version_1()).unwrap();
+        let names: Vec<_> = plan.steps().map(|(_, step)| name(&step)).collect();
+        let joins = position(&names, "JoinNetwork");
+        assert_eq!(names[joins + 1], "JoinCgroups");
+        let mounts = ["MountNew", "MountTree", "OpenTree", "BindInside"];
+        let is_mount = |name: &&String| mounts.contains(&name.as_str());
+        (
+            names[..joins].iter().filter(is_mount).count(),
+            names[joins..].iter().filter(is_mount).count(),
+        )
+    };
+    let new = |kind: &str| json!({"destination": "/a", "type": kind, "source": "a"});
+    let bind = |options: &[&str]| json!({"destination": "/a", "source": "/b", "options": options});
+    for needy in [
+        new("sysfs"),
+        new("nfs"),
+        bind(&["rbind", "rshared"]),
+        bind(&["rbind"]),
+        json!({"destination": "/a", "source": "rootfs/b", "options": ["bind"]}),
+        json!({"destination": "/a", "type": "tmpfs", "options": ["tmpcopyup"]}),
+    ] {
+        let (first, then) = before(json!([new("tmpfs"), needy, new("tmpfs")]));
+        assert_eq!(first, 1, "{needy}");
+        assert!(then >= 2, "{needy}");
+    }
+    let alone = ["proc", "tmpfs", "devpts", "mqueue"].map(new);
+    assert_eq!(before(json!(alone)), (4, 0));
+    assert_eq!(before(json!([])), (0, 0));
+}
+
+#[test]
+fn a_network_that_interfaces_move_to_is_there_from_the_beginning() {
+    let config = patched(default(), "/linux/netDevices", json!({"eth7": {}}));
+    let names = names(&compile_for(&config, &version_1()).unwrap());
+    assert_eq!(
+        names[..3],
+        ["JoinCgroups", "BringLoopbackUp", "Wait NetDevices"]
+    );
+    assert!(!names.contains(&"JoinNetwork".to_owned()));
 }
 
 #[test]

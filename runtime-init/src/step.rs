@@ -95,6 +95,8 @@ pub enum Step<'a> {
     JoinCgroups { count: u16 },
     /// setns(2) to a namespace, or to several by a pidfd. The slot is closed.
     JoinNamespaces { slot: Slot, flags: u32 },
+    /// setns(2) to the network namespace that comes through the socket of the slot, which is closed.
+    JoinNetwork { slot: Slot },
     /// unshare(2).
     Unshare { flags: u32 },
     /// Clone once more, as a sibling (`CLONE_PARENT`): the child goes on, in the pid namespace that was joined or made.

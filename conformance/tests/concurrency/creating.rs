@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use conformance::Container;
-use conformance::process::spawn;
+use conformance::process::{spawn, until};
 use conformance::runtime::runtime;
 use nix::sys::signal::Signal;
 
@@ -81,7 +81,13 @@ fn killed_after(delay: Duration) -> &'static str {
         "its create was ended before it was done",
         "cannot start a container that has stopped",
     ];
-    let reached = match answer_of(begin(&container, &["start"]).wait(), &known) {
+    // Until it has executed the init, the child of a create has a copy of the lock.
+    let answer = until("the lock is free", || {
+        let started = begin(&container, &["start"]).wait();
+        let is_locked = started.stderr.contains("a container that is being created");
+        (!is_locked).then_some(started)
+    });
+    let reached = match answer_of(answer, &known) {
         None => "created",
         Some(error) if error.contains(known[0]) => "nothing",
         Some(_) => "begun",

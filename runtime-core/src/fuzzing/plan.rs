@@ -94,7 +94,7 @@ fn assert_names_its_origin(error: &Error) {
 fn slots_of(step: &Step<'_>) -> usize {
     let last = match step {
         Step::OpenTree(tree) => tree.tree,
-        Step::JoinNamespaces { slot, .. } => *slot,
+        Step::JoinNamespaces { slot, .. } | Step::JoinNetwork { slot } => *slot,
         Step::AttachRoot { tree, .. } | Step::MountTree { tree, .. } => *tree,
         Step::Mask { null, .. } => *null,
         Step::AwaitStart { listener } => *listener,

@@ -58,7 +58,7 @@ impl Place {
             resctrl: Some(self.path("resctrl")),
             ..HostFacts::read().unwrap()
         };
-        self.builder(id, program, asked).make(&facts)
+        self.builder(id, program, asked).make(Some(facts))
     }
 }
 

@@ -8,7 +8,7 @@ use runtime_init::{
     BindInside, Expected, HostTree, MountAttributes, Numbers, Slot, Step, Text, TextList,
 };
 
-use super::options::{self, MS_REC};
+use super::options::{self, MS_REC, MS_SHARED, MS_SLAVE};
 use super::parsed::Parsed;
 use super::{below_proc, data, id_map, root};
 use crate::error::{Error, Result};
@@ -61,16 +61,25 @@ pub(super) fn bind(
         );
         return Ok(());
     }
+    let propagation = root::bind_propagation(plan, &parsed.propagation)?;
+    let is_same_there = id_map.is_none()
+        && has_same_masters(&propagation)
+        && !depends_on_reader(&source)
+        && super::has_own_copy(plan, &propagation)?;
     let source = Source::Tree {
         path: source,
         recursive,
         attributes,
-        propagation: root::bind_propagation(plan, &parsed.propagation)?,
+        propagation,
         id_map,
         keeps_locks: in_user_namespace,
         must_be_proc,
     };
-    let tree = plan.tree(pointer.to_owned(), source)?;
+    // To ask the runtime takes as long as several mounts.
+    let tree = match is_same_there && !in_user_namespace {
+        true => plan.tree_of_copy(pointer.to_owned(), source)?,
+        false => plan.tree(pointer.to_owned(), source)?,
+    };
     plan.step(
         pointer.to_owned(),
         &Step::MountTree {
@@ -85,6 +94,30 @@ pub(super) fn bind(
 /// maker's are as writable as they were: `ro` has to be for them, too (CVE-2023-25809).
 fn shows_cgroups(target: &CString) -> bool {
     Path::new(&*target.to_string_lossy()).starts_with("/sys")
+}
+
+/// Whether a tree of the container's copy of the host's mounts, which has the first propagation already, comes to the same as
+/// one of the host's own: it is no peer of theirs, nor a slave where the copy is none.
+fn has_same_masters(propagation: &[u32]) -> bool {
+    let is = |flags: &u32, kind: u32| flags & kind != 0;
+    match propagation {
+        [] => false,
+        [first, ..] if is(first, MS_SLAVE) => propagation.iter().all(|flags| !is(flags, MS_SHARED)),
+        all => all.iter().all(|flags| !is(flags, MS_SHARED | MS_SLAVE)),
+    }
+}
+
+/// Whether the path means one thing to the runtime and another to the init: /proc/self, and what leads there.
+fn depends_on_reader(source: &Path) -> bool {
+    [
+        "/proc",
+        "/dev/fd",
+        "/dev/stdin",
+        "/dev/stdout",
+        "/dev/stderr",
+    ]
+    .iter()
+    .any(|own| source.starts_with(own))
 }
 
 /// The kernel ignores them for a bind mount, as mount(8) does.

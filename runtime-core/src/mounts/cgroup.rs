@@ -8,11 +8,11 @@ use std::path::Path;
 
 use runtime_init::{BindBelow, MountAttributes, NewMount, Step, Text, TextList};
 
-use super::options::{self, MS_REC, MS_SHARED};
+use super::options::{self, MS_REC};
 use super::parsed::Parsed;
 use crate::cgroup::{Directory, Version};
 use crate::error::Result;
-use crate::namespaces::{NEWCGROUP, NEWNS, NEWUSER, Namespaces};
+use crate::namespaces::{NEWCGROUP, NEWUSER, Namespaces};
 use crate::plan::{Attributes, Builder, Source, c_string, text_list};
 
 /// A container's cgroup mounts never carry devices, programs or set-user-ID bits.
@@ -186,7 +186,7 @@ fn bind_hierarchy(
     directory: &Path,
 ) -> Result<()> {
     let propagation = super::root::bind_propagation(plan, &parsed.propagation)?;
-    let has_copy = has_own_copy(plan, &propagation)?;
+    let has_copy = super::has_own_copy(plan, &propagation)?;
     let Some(all) = changes_of_all(parsed, &propagation).filter(|_| has_copy) else {
         return bind(plan, pointer, parsed, target, directory);
     };
@@ -245,12 +245,4 @@ fn bind(
         },
     );
     Ok(())
-}
-
-/// Whether the init has the same mounts before it as the runtime, in the copy of them that its mount namespace is, and so
-/// need not wait for the runtime to clone them. A mount that is to be the host's peer is none of that copy.
-fn has_own_copy(plan: &Builder<'_>, propagation: &[u32]) -> Result<bool> {
-    let namespaces = Namespaces::of(plan)?;
-    let is_peer = propagation.iter().any(|flags| flags & MS_SHARED != 0);
-    Ok(namespaces.new & NEWNS != 0 && !namespaces.has(NEWUSER) && !is_peer)
 }

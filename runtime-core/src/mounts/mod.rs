@@ -22,9 +22,11 @@ pub(crate) use self::bind::open_in_container;
 pub(crate) use self::describe::describe;
 pub(crate) use self::label::has_label;
 pub(crate) use self::new::remedy;
+use self::options::MS_SHARED;
 use self::parsed::{Kind, Parsed};
 use crate::error::{Error, Result};
-use crate::plan::{Builder, c_string};
+use crate::namespaces::{NEWNS, NEWUSER, Namespaces};
+use crate::plan::{Builder, arrival, c_string};
 
 /// Paths under /proc over which a mount may lie: the files that programs such as lxcfs replace.
 const MOUNTABLE_UNDER_PROC: &[&str] = &[
@@ -59,6 +61,9 @@ pub(crate) fn all(plan: &mut Builder<'_>) -> Result<()> {
             &format!("{pointer}/destination"),
             destination.as_os_str().as_encoded_bytes(),
         )?;
+        if !needs_no_arrival(&parsed) {
+            arrival::complete(plan)?;
+        }
         match parsed.kind {
             Kind::Bind { recursive } => {
                 bind::bind(plan, &pointer, mount, &parsed, &target, recursive)?;
@@ -68,7 +73,22 @@ pub(crate) fn all(plan: &mut Builder<'_>) -> Result<()> {
             Kind::Remount { bind } => bind::remount(plan, &pointer, &parsed, &target, bind)?,
         }
     }
-    Ok(())
+    arrival::complete(plan)
+}
+
+/// Whether the mount shows nothing of the network or of cgroups, is filled with nothing that a cgroup has to count, and is made
+/// without the runtime.
+fn needs_no_arrival(parsed: &Parsed) -> bool {
+    let alone = ["proc", "tmpfs", "devpts", "mqueue"];
+    parsed.kind == Kind::New && !parsed.copy_up && alone.contains(&parsed.fstype.as_str())
+}
+
+/// Whether the init has the same mounts before it as the runtime, in the copy of them that its mount namespace is, and so
+/// need not wait for the runtime to clone them. A mount that is to be the host's peer is none of that copy.
+fn has_own_copy(plan: &Builder<'_>, propagation: &[u32]) -> Result<bool> {
+    let namespaces = Namespaces::of(plan)?;
+    let is_peer = propagation.iter().any(|flags| flags & MS_SHARED != 0);
+    Ok(namespaces.new & NEWNS != 0 && !namespaces.has(NEWUSER) && !is_peer)
 }
 
 /// Where the mount goes, which is below the root.

@@ -8,6 +8,7 @@ use oci_spec::runtime::{Linux, Spec};
 use runtime_init::{Rendezvous, Slot, Step};
 use serde::Serialize;
 
+use super::arrival::Arrival;
 use super::{Origin, Plan, Source};
 use crate::builder::CgroupDriver;
 use crate::error::{Error, ErrorKind, Result};
@@ -72,8 +73,8 @@ pub(crate) struct Builder<'a> {
     pub(crate) null_device: Option<Slot>,
     /// Mounts that become read-only once all is made in them, with what asked for them.
     pub(crate) read_only_later: Vec<(String, CString)>,
-    /// CLONE_NEW flags of namespaces that are made before all others.
-    pub(crate) made_first: u32,
+    /// What the runtime makes beside the init.
+    pub(crate) arrival: Arrival,
 }
 
 impl<'a> Builder<'a> {
@@ -85,7 +86,7 @@ impl<'a> Builder<'a> {
             plan: Plan::empty(),
             null_device: None,
             read_only_later: Vec::new(),
-            made_first: 0,
+            arrival: Arrival::default(),
         }
     }
 
@@ -127,13 +128,25 @@ impl<'a> Builder<'a> {
     ///
     /// As for [`Builder::slot`].
     pub(crate) fn tree(&mut self, origin: impl Into<Origin>, source: Source) -> Result<Slot> {
-        let origin = origin.into();
-        let opened_there =
-            (!self.facts.may_clone_mounts()).then(|| (origin.clone(), source.clone()));
-        let slot = self.slot(origin, source)?;
-        if let Some((origin, source)) = opened_there {
-            mounts::open_in_container(self, origin, slot, &source)?;
+        match self.facts.may_clone_mounts() {
+            true => self.slot(origin, source),
+            false => self.tree_of_copy(origin, source),
         }
+    }
+
+    /// A slot for a tree that the init takes from its copy of the host's mounts.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::slot`].
+    pub(crate) fn tree_of_copy(
+        &mut self,
+        origin: impl Into<Origin>,
+        source: Source,
+    ) -> Result<Slot> {
+        let origin = origin.into();
+        let slot = self.slot(origin.clone(), source.clone())?;
+        mounts::open_in_container(self, origin, slot, &source)?;
         Ok(slot)
     }
 }

@@ -40,7 +40,8 @@ pub fn compile_with(spec: &Spec, facts: &HostFacts, options: &Options) -> Result
     rootless::check(plan)?;
     process::set_oom_score_adj(plan, process);
 
-    // Into the cgroup first, then into the namespaces: a cgroup namespace begins where its maker is.
+    // Into the cgroup first, then into the namespaces: a cgroup namespace begins where its maker is. What the runtime makes
+    // meanwhile is joined when a mount needs it, or after the mounts (`arrival`).
     confinement::join_cgroup(plan)?;
     intel_rdt::plan(plan)?;
     namespaces::enter(plan)?;

@@ -24,10 +24,13 @@ pub(super) fn join_cgroup(plan: &mut Builder<'_>) -> Result<()> {
         },
     };
     plan.plan.cgroup = Some(cgroup);
-    if matches!(entry, Entry::Itself { hierarchies: 1.. }) {
-        namespaces::make_network_first(plan)?;
+    let is_late = namespaces::network_is_beside(plan.spec, plan.facts.is_unprivileged())?;
+    match entry {
+        Entry::Itself { hierarchies } if is_late => {
+            plan.arrival.cgroups = u16::try_from(hierarchies).ok().filter(|&count| count > 0);
+        }
+        _ => join_existing_cgroup(plan, entry),
     }
-    join_existing_cgroup(plan, entry);
     Ok(())
 }
 
@@ -41,8 +44,13 @@ pub(super) fn join_existing_cgroup(plan: &mut Builder<'_>, entry: Entry) {
         }
     };
     if let Ok(count @ 1..) = u16::try_from(hierarchies) {
-        plan.step(origin(plan), &Step::JoinCgroups { count });
+        join(plan, count);
     }
+}
+
+/// Joins cgroups of version 1.
+pub(super) fn join(plan: &mut Builder<'_>, count: u16) {
+    plan.step(origin(plan), &Step::JoinCgroups { count });
 }
 
 fn origin(plan: &Builder<'_>) -> Origin {

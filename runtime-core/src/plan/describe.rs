@@ -21,6 +21,7 @@ pub(crate) fn describe(plan: &Plan, step: &Step<'_>) -> String {
             slot(plan, *number),
             namespaces::names(*flags)
         ),
+        Step::JoinNetwork { .. } => "join the network namespace".to_owned(),
         Step::JoinCgroups { count } => format!("join {count} cgroups"),
         Step::Unshare { flags } => format!("make namespaces ({})", namespaces::names(*flags)),
         Step::MakeDirectory { path, mode } => {

@@ -98,6 +98,7 @@ fn describe_source(source: &Source) -> String {
     match source {
         Source::Control => "control socket".to_owned(),
         Source::StartListener => "socket on which the container waits for start".to_owned(),
+        Source::Network => "network namespace, made beside all else, loopback up".to_owned(),
         Source::Namespace { path, kind } => {
             format!(
                 "open {} namespace {}",

@@ -3,6 +3,7 @@
 //! [`compile`] turns a configuration into a [`Plan`] without a system call. Its steps for the init are encoded as the
 //! init reads them; its work for the host is data that [`crate::launch`] carries out. Every part knows its [`Origin`].
 
+pub(crate) mod arrival;
 mod builder;
 mod compile;
 mod confinement;

@@ -21,14 +21,17 @@ fn plan(changes: &[(&str, Value)]) -> Plan {
 #[test]
 fn the_init_of_the_default_configuration_needs_nobody_once_it_has_begun() {
     assert!(!plan(&[]).is_self_sufficient(), "it has a terminal");
-    assert!(plan(&[("/process/terminal", json!(false))]).is_self_sufficient());
+    let alone = ("/process/terminal", json!(false));
+    assert!(plan(std::slice::from_ref(&alone)).is_self_sufficient());
+    let volume = json!({"destination": "/v", "source": "/srv", "options": ["rbind", "rprivate"]});
+    let score = ("/process/oomScoreAdj", json!(-5));
+    assert!(plan(&[alone, ("/mounts/-", volume), score]).is_self_sufficient());
 }
 
 #[test]
 fn what_the_runtime_answers_or_sets_keeps_the_init_waiting() {
     let hook = json!({"createRuntime": [{"path": "/bin/true"}]});
-    let volume =
-        json!({"destination": "/v", "type": "bind", "source": "/srv", "options": ["rbind"]});
+    let volume = json!({"destination": "/v", "type": "bind", "source": "/srv", "options": ["rbind", "rshared"]});
     let listener = json!({
         "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent",
         "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}],

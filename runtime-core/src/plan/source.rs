@@ -51,6 +51,8 @@ pub enum Source {
         /// CLONE_NEW flag of the kind that it must be.
         kind: u32,
     },
+    /// The socket through which the network namespace comes, from the thread that makes it.
+    Network,
     /// The container's init, whose namespaces are joined.
     InitPidfd,
     /// A mount tree, cloned (open_tree(2)).

@@ -61,6 +61,8 @@ struct Span {
 enum Lane {
     Host,
     Init,
+    /// A thread of the runtime's.
+    Beside,
     /// Not the runtime: the user's program ran.
     Program,
 }
@@ -148,6 +150,14 @@ impl Recorder {
     /// What is done until the guard is dropped.
     pub(crate) fn span(&self, what: &str) -> OpenSpan {
         self.span_of(|| what.to_owned())
+    }
+
+    /// What another thread does meanwhile.
+    pub(crate) fn span_beside(&self, what: &str) -> OpenSpan {
+        let timings = self.0.as_ref();
+        timings.map_or(OpenSpan(None), |timings| {
+            timings.open(Lane::Beside, what.to_owned(), None)
+        })
     }
 
     /// The same, with words that are put together only where they are wanted.

@@ -52,6 +52,7 @@ pub(super) fn write(spans: &[Span], mut output: impl Write) -> io::Result<()> {
         ("process_name", 0, "bareboat"),
         ("thread_name", thread(Lane::Host), "host"),
         ("thread_name", thread(Lane::Init), "init"),
+        ("thread_name", thread(Lane::Beside), "host"),
     ];
     let names = names.into_iter().map(|(name, tid, value)| Event::Metadata {
         name,
@@ -73,7 +74,7 @@ fn complete(span: &Span) -> Event<'_> {
     Event::Complete {
         name: &span.what,
         cat: match span.lane {
-            Lane::Host => "host",
+            Lane::Host | Lane::Beside => "host",
             Lane::Init => "init",
             Lane::Program => "program",
         },
@@ -93,6 +94,7 @@ fn thread(lane: Lane) -> u32 {
     match lane {
         Lane::Host | Lane::Program => 1,
         Lane::Init => 2,
+        Lane::Beside => 3,
     }
 }
 
@@ -124,6 +126,7 @@ mod tests {
                 {"ph": "M", "name": "process_name", "pid": 1, "tid": 0, "args": {"name": "bareboat"}},
                 {"ph": "M", "name": "thread_name", "pid": 1, "tid": 1, "args": {"name": "host"}},
                 {"ph": "M", "name": "thread_name", "pid": 1, "tid": 2, "args": {"name": "init"}},
+                {"ph": "M", "name": "thread_name", "pid": 1, "tid": 3, "args": {"name": "host"}},
                 {"ph": "X", "name": "bind \"/a\nb\" → /c", "cat": "init", "pid": 1, "tid": 2, "ts": 1234.567, "dur": 0.5,
                  "args": {"step": 17, "origin": "/mounts/3"}},
             ])
@@ -135,6 +138,6 @@ mod tests {
         let mut text = Vec::new();
         write(&[], &mut text).unwrap();
         let trace: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        assert_eq!(trace["traceEvents"].as_array().unwrap().len(), 3);
+        assert_eq!(trace["traceEvents"].as_array().unwrap().len(), 4);
     }
 }

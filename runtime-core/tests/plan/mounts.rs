@@ -40,7 +40,7 @@ fn the_text_of_a_plan_shows_what_a_mount_changes() {
 }
 
 #[test]
-fn a_source_in_the_root_is_opened_by_the_init_and_any_other_by_the_host() {
+fn a_source_in_the_root_is_opened_there() {
     let bind = |source: &str| {
         lines(json!({"destination": "/a", "source": source, "options": ["bind", "nodev"]}))
     };
@@ -57,7 +57,32 @@ fn a_source_in_the_root_is_opened_by_the_init_and_any_other_by_the_host() {
         );
     }
     for source in ["/srv/bundles/web/rootfs/../b", "rootfsb", "/b"] {
-        assert!(bind(source)[0].contains(": open /"), "{:?}", bind(source));
+        let lines = bind(source);
+        assert!(lines[1].starts_with("open the host's /"), "{lines:?}");
+    }
+}
+
+/// From its own copy of the host's mounts, unless that has something else there.
+#[test]
+fn the_init_opens_sources_that_are_the_same_to_it_as_to_the_host() {
+    let is_by_init = |source: &str, options: &[&str], root: &str| {
+        let mount = json!({"destination": "/a", "source": source, "options": options});
+        let config = patched(config(), "/mounts", json!([mount]));
+        let config = patched(config, "/linux/rootfsPropagation", json!(root));
+        let lines = lines_of(&compiled(&config));
+        let by_init = lines.iter().any(|line| line.starts_with("open the host's"));
+        assert_ne!(by_init, lines[0].contains(": open /"), "{lines:?}");
+        by_init
+    };
+    assert!(is_by_init("/b", &["rbind", "rprivate", "ro"], ""));
+    assert!(is_by_init("/b", &["rbind"], "rprivate"));
+    assert!(is_by_init("/b", &["rbind", "rslave"], "rslave"));
+    // Peers of the host's mounts, and slaves where the copy is private.
+    assert!(!is_by_init("/b", &["rbind", "rshared"], ""));
+    assert!(!is_by_init("/b", &["rbind", "rslave"], "rprivate"));
+    assert!(!is_by_init("/b", &["rbind"], "rshared"));
+    for of_the_reader in ["/proc/self/fd/7", "/proc", "/dev/fd/7", "/dev/stdin"] {
+        assert!(!is_by_init(of_the_reader, &["rbind", "rprivate"], ""));
     }
 }
 

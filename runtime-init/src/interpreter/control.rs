@@ -76,7 +76,7 @@ impl Control {
             value: 0,
         })?;
         let mut number = first;
-        self.receive(|tree| {
+        receive(self.as_fd(), |tree| {
             sys::replace(number, &tree).during(Operation::Control)?;
             number = number.wrapping_add(1);
             Ok(())
@@ -85,7 +85,7 @@ impl Control {
 
     /// Moves this process into the cgroups whose `tasks` files the runtime sends.
     pub(crate) fn join_cgroups(&self, count: u16) -> Outcome {
-        let joined = self.receive(|tasks| {
+        let joined = receive(self.as_fd(), |tasks| {
             let written = rustix::io::write(tasks, b"0");
             written.map(drop).during(Operation::Write)
         })?;
@@ -93,21 +93,6 @@ impl Control {
             Ok(())
         } else {
             Err(NO_ROOM)
-        }
-    }
-
-    /// Takes the descriptors of the next message. Where none comes, the runtime is gone.
-    fn receive(&self, mut take: impl FnMut(OwnedFd) -> Outcome) -> Result<u32, Fault> {
-        let mut outcome = Ok(());
-        let received = sys::receive_descriptors(self.as_fd(), |descriptor| {
-            if outcome.is_ok() {
-                outcome = take(descriptor);
-            }
-        });
-        match received.during(Operation::Control)? {
-            (None, _) => sys::exit(1),
-            (Some(_), 0) => Err(NO_ROOM),
-            (Some(_), count) => outcome.map(|()| count),
         }
     }
 
@@ -150,6 +135,24 @@ impl AsFd for Control {
             Control::Inherited(socket) => *socket,
             Control::Accepted(socket) => socket.as_fd(),
         }
+    }
+}
+
+/// Takes the descriptors of the next message. Where none comes, the runtime is gone, or has failed.
+pub(crate) fn receive(
+    socket: BorrowedFd<'_>,
+    mut take: impl FnMut(OwnedFd) -> Outcome,
+) -> Result<u32, Fault> {
+    let mut outcome = Ok(());
+    let received = sys::receive_descriptors(socket, |descriptor| {
+        if outcome.is_ok() {
+            outcome = take(descriptor);
+        }
+    });
+    match received.during(Operation::Control)? {
+        (None, _) => sys::exit(1),
+        (Some(_), 0) => Err(NO_ROOM),
+        (Some(_), count) => outcome.map(|()| count),
     }
 }
 

@@ -110,6 +110,7 @@ impl Interpreter {
         match step {
             Step::JoinCgroups { count } => self.control.join_cgroups(count),
             Step::JoinNamespaces { slot, flags } => self.join_namespaces(slot, flags),
+            Step::JoinNetwork { slot } => self.join_network(slot),
             Step::Unshare { flags } => sys::unshare(flags).during(Whole),
             Step::Fork => self.fork(index),
             Step::EnterTimeNamespace => self.enter_time_namespace(),
@@ -249,6 +250,14 @@ impl Interpreter {
 
     fn join_namespaces(&self, slot: Slot, flags: u32) -> Outcome {
         sys::setns(self.slot(slot), flags).during(Operation::Whole)?;
+        sys::close_inherited(self.start.slot(slot), 1);
+        Ok(())
+    }
+
+    fn join_network(&self, slot: Slot) -> Outcome {
+        control::receive(self.slot(slot), |namespace| {
+            sys::setns(namespace.as_fd(), sys::CLONE_NEWNET).during(Operation::Whole)
+        })?;
         sys::close_inherited(self.start.slot(slot), 1);
         Ok(())
     }

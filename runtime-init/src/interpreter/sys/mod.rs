@@ -162,6 +162,9 @@ pub(crate) fn clone_sibling() -> Result<Option<i32>, Errno> {
 
 const SIGCHLD: usize = 17;
 
+/// The kind of a network namespace (setns(2)).
+pub(crate) const CLONE_NEWNET: u32 = 0x4000_0000;
+
 pub(crate) fn setns(namespace: BorrowedFd<'_>, flags: u32) -> Result<(), Errno> {
     call(
         number::SETNS,
