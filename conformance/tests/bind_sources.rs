@@ -32,6 +32,23 @@ fn a_source_in_the_root_is_what_earlier_mounts_have_made_of_it() {
     assert!(finished.stderr.contains("Read-only"), "{finished:?}");
 }
 
+/// The root and what is mounted in it are the container's, and no part of the host's tree that a volume shows: without what
+/// masks it, its procfs would be the host's kernel.
+#[test]
+fn a_volume_that_holds_the_bundle_does_not_show_what_is_mounted_in_the_root() {
+    let container = Container::with_path(|config, path| {
+        config
+            .bind(path, "/all", &["rbind", "rprivate"])
+            .bind(path.join("file"), "/file", &["rbind", "rprivate"])
+            .bind(path.join("link/file"), "/linked", &["rbind"])
+            .shell("cat /file /linked; ls /all/bundle/rootfs/proc; grep -c ' /all/' /proc/self/mountinfo");
+    });
+    container.file("file", "found\n");
+    std::os::unix::fs::symlink(container.path(), container.path().join("link")).unwrap();
+    let finished = container.run();
+    assert_eq!(finished.stdout, "found\nfound\n0\n", "{finished:?}");
+}
+
 #[test]
 fn a_target_that_is_written_as_a_path_of_the_host_is_the_one_in_the_root() {
     let container = Container::with_path(|config, path| {

@@ -17,7 +17,7 @@ use crate::network::Network;
 use crate::plan::{self, Options, Plan};
 use crate::state::{Directory, Record, check_id};
 use crate::timings::{Recorder, Timings};
-use crate::{namespaces, notify_socket};
+use crate::{namespaces, notify_socket, sources};
 
 /// Creates a container.
 ///
@@ -218,14 +218,14 @@ impl ContainerBuilder {
 
     /// Creates the container on a host of which this is known, or is found out.
     pub(crate) fn make(mut self, known: Option<HostFacts>) -> Result<Container> {
+        check_id(&self.id)?;
+        self.wishes.check()?;
         // Before all else, as nothing takes the kernel longer.
         let network = Network::of(self.bundle.spec(), &self.timings)?;
         let facts = match known {
             Some(facts) => facts,
             None => self.facts()?,
         };
-        check_id(&self.id)?;
-        self.wishes.check()?;
         self.state_root = absolute(&self.state_root)?;
         self.options.notify_directory = self.notify_directory();
         if let (Some(process), Some(root)) =
@@ -234,6 +234,7 @@ impl ContainerBuilder {
             self.options.home = home::of(process, &self.bundle.path().join(root.path()))?;
         }
         self.options.resolved_root = resolved_root(self.bundle.spec(), self.bundle.path());
+        self.options.file_sources = sources::files(self.bundle.spec());
         let span = self.timings.span("compile the plan");
         let plan = plan::compile_with(self.bundle.spec(), &facts, &self.options)?;
         drop(span);
@@ -280,6 +281,7 @@ impl ContainerBuilder {
             extra_environment: self.options.extra_environment.clone(),
             notify: self.notify,
             home: self.options.home.clone(),
+            file_sources: self.options.file_sources.clone(),
         }
     }
 }

@@ -103,16 +103,13 @@ impl<'a> Creation<'a> {
         // What is made before the init outlives this process; the init does not.
         let makes_first = self.intel_rdt.is_some() || self.has_birthplace();
         if makes_first {
-            self.record_intentions(&mut record)?;
+            record_intentions(self.builder, &self.plan, &self.directory, &mut record)?;
         }
         if let Some(making) = &mut self.intel_rdt {
             making.make()?;
         }
         self.make_birthplace()?;
-        self.start_init(&mut record)?;
-        if !makes_first {
-            self.record_intentions(&mut record)?;
-        }
+        self.start_init(&mut record, makes_first)?;
         self.work_beside_init(&mut record)?;
         self.attend_to_init(&mut record)?;
         self.is_known = true;
@@ -143,7 +140,7 @@ impl<'a> Creation<'a> {
 
     /// What the init does not wait for at once: it has enough to do by itself.
     fn work_beside_init(&mut self, record: &mut Record) -> Result<()> {
-        self.make_cgroup()?;
+        self.enter_cgroup()?;
         record.is_let_go = self.needs_nobody(record);
         self.record_cgroup(record)?;
         // After the record: a configuration without one is that of a container whose record was lost.
@@ -220,7 +217,7 @@ impl<'a> Creation<'a> {
 
     /// Why there is no network namespace: the init only finds that none comes.
     fn network_problem(&mut self) -> Option<Error> {
-        self.network.take().and_then(Network::problem)
+        self.network.as_mut().and_then(Network::problem)
     }
 
     fn init(&self) -> Result<&Init> {
@@ -235,13 +232,6 @@ impl<'a> Creation<'a> {
             .as_mut()
             .ok_or_else(|| Error::new(ErrorKind::Host, "there is no init"))?;
         init.progress(&self.plan)
-    }
-
-    /// Notes what is about to be made.
-    fn record_intentions(&self, record: &mut Record) -> Result<()> {
-        let _span = self.builder.timings.span("write the state");
-        record.intended_cgroup = self.plan.cgroup.as_ref().map(CgroupPlan::intended);
-        self.directory.write(record)
     }
 
     fn has_birthplace(&self) -> bool {
@@ -274,21 +264,17 @@ impl<'a> Creation<'a> {
         made.map_err(crate::cgroup_error)
     }
 
-    /// Makes what is left of the cgroup, and has the init join it.
-    fn make_cgroup(&mut self) -> Result<()> {
+    /// Has the init join the cgroup, which is made.
+    fn enter_cgroup(&mut self) -> Result<()> {
         let plan = self.plan.cgroup.as_ref();
-        let Some(plan) = plan.filter(|plan| plan.unit().is_none()) else {
+        if plan.is_none_or(|plan| plan.unit().is_some()) {
             return Ok(());
-        };
-        let span = self.builder.timings.span("make the cgroups");
-        let made = plan.make_rest(&mut self.making);
-        made.map_err(crate::cgroup_error)?;
+        }
         let cgroup = std::mem::take(&mut self.making).into_cgroup();
         let cgroup = self.cgroup.insert(cgroup);
         if !cgroup.is_new() {
             self.before = Before::of(Some(cgroup));
         }
-        drop(span);
         stations::made_cgroup(cgroup);
         let tasks = cgroup.task_files();
         let tasks = tasks.host(|| "open the cgroup's tasks".to_owned())?;
@@ -321,7 +307,8 @@ impl<'a> Creation<'a> {
         self.directory.write(record)
     }
 
-    fn start_init(&mut self, record: &mut Record) -> Result<()> {
+    /// Starts the init, and makes what is left of the cgroup meanwhile.
+    fn start_init(&mut self, record: &mut Record, is_recorded: bool) -> Result<()> {
         let span = self.builder.timings.span("open what the init inherits");
         let mut context = sources::Context {
             user_namespaces: UserNamespaces::new(self.directory.path()),
@@ -350,18 +337,36 @@ impl<'a> Creation<'a> {
             stdio: wishes.stdio.streams(&mut null)?,
             preserved: wishes.preserved,
             cgroup: birthplace.as_ref().map(OwnedFd::as_fd),
+            counts_memory: self
+                .plan
+                .cgroup
+                .as_ref()
+                .is_some_and(CgroupPlan::birthplace_counts_memory),
             directory: self.directory.path(),
             timings: self.builder.timings.clone(),
         };
         drop(span);
-        let init = self
-            .init
-            .insert(Init::start(&self.plan, &slots, &handover)?);
-        // Until the plan gives it all CPUs: both have enough to do.
-        if let Some(others) = OtherCpus::than_this() {
-            others.take_process(init.pid());
-        }
-        Ok(())
+        let cgroup = self.plan.cgroup.as_ref();
+        let cgroup = cgroup.filter(|plan| plan.unit().is_none());
+        let waits_for_cgroups = cgroup.is_some_and(|plan| plan.task_file_count() > 0);
+        let meanwhile = |pid| {
+            // Both have enough to do. The plan gives it all CPUs, once it has joined the cgroups and no sooner.
+            if let Some(others) = OtherCpus::than_this().filter(|_| waits_for_cgroups) {
+                others.take_process(pid);
+            }
+            if !is_recorded {
+                record_intentions(self.builder, &self.plan, &self.directory, record)?;
+            }
+            let Some(plan) = cgroup else {
+                return Ok(());
+            };
+            let _span = self.builder.timings.span("make the cgroups");
+            plan.make_rest(&mut self.making)
+                .map_err(crate::cgroup_error)
+        };
+        let (init, made) = Init::start_beside(&self.plan, &slots, &handover, meanwhile)?;
+        self.init = Some(init);
+        made
     }
 
     fn write_id_maps(&self) -> Result<()> {
@@ -489,6 +494,18 @@ impl<'a> Creation<'a> {
             }
         }
     }
+}
+
+/// Notes what is about to be made.
+fn record_intentions(
+    builder: &ContainerBuilder,
+    plan: &Plan,
+    directory: &Directory,
+    record: &mut Record,
+) -> Result<()> {
+    let _span = builder.timings.span("write the state");
+    record.intended_cgroup = plan.cgroup.as_ref().map(CgroupPlan::intended);
+    directory.write(record)
 }
 
 /// Ends who is in the cgroup and removes it; again for those whom others let in meanwhile, as `exec` does once the container

@@ -90,8 +90,9 @@ impl Before {
     }
 }
 
-/// What system calls say whose memory the cgroup did not give. A child that shares its maker's memory, as the init does
-/// until its exec, is not killed (mm/oom_kill.c, `in_vfork`): the exec fails, with E2BIG when it was for its arguments.
+/// What system calls say whose memory the cgroup did not give. A child that shares the memory of its maker, who waits for it, is
+/// not killed (mm/oom_kill.c, `in_vfork`), and so it is with an init that is born in the cgroup until its exec, which
+/// fails, with E2BIG when it was for its arguments.
 fn is_for_want_of_memory(errno: i32) -> bool {
     matches!(errno, libc::ENOMEM | libc::E2BIG | libc::EFAULT)
 }

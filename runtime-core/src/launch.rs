@@ -36,6 +36,8 @@ pub(crate) struct Handover<'a> {
     pub(crate) preserved: u32,
     /// The cgroup (version 2) that the process is born in.
     pub(crate) cgroup: Option<BorrowedFd<'a>>,
+    /// Whether that counts its memory.
+    pub(crate) counts_memory: bool,
     /// The state directory, for a host that has no executable memfds.
     pub(crate) directory: &'a Path,
     pub(crate) timings: Recorder,
@@ -74,6 +76,17 @@ impl Init {
         slots: &[Option<OwnedFd>],
         handover: &Handover<'_>,
     ) -> Result<Init> {
+        let (init, ()) = Init::start_beside(plan, slots, handover, |_| ())?;
+        Ok(init)
+    }
+
+    /// The same, with what the caller does while the kernel starts the program; it knows the process's pid.
+    pub(crate) fn start_beside<T>(
+        plan: &Plan,
+        slots: &[Option<OwnedFd>],
+        handover: &Handover<'_>,
+        meanwhile: impl FnOnce(i32) -> T,
+    ) -> Result<(Init, T)> {
         let (control, theirs) = socketpair(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
@@ -112,7 +125,7 @@ impl Init {
             .collect();
 
         let span = handover.timings.span("start the init");
-        let (pid, pidfd) = sys::spawn(&sys::Start {
+        let start = sys::Start {
             init: program.as_fd(),
             arguments: &arguments,
             environment: &environment,
@@ -121,11 +134,14 @@ impl Init {
             first,
             namespaces: plan.clone_flags,
             cgroup: handover.cgroup,
-        })
-        .map_err(|cause| start_error(plan, handover.cgroup.is_some(), cause))?;
+            waits: handover.counts_memory,
+        };
+        let started = sys::spawn(&start, meanwhile);
+        let (pid, pidfd, done) =
+            started.map_err(|cause| start_error(plan, handover.cgroup.is_some(), cause))?;
         drop(span);
         stations::cloned(pid, plan.clone_flags);
-        Ok(Init {
+        let init = Init {
             control,
             pidfd,
             pid,
@@ -134,7 +150,8 @@ impl Init {
             directory: handover.directory.to_owned(),
             timings: handover.timings.clone(),
             stamps,
-        })
+        };
+        Ok((init, done))
     }
 
     /// Takes down what the init's steps have taken by now, but for those after a wait for `start`.

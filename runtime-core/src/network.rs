@@ -13,8 +13,8 @@ use runtime_init::GO;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-    sendmsg, socketpair,
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags,
+    SocketType, sendmsg, shutdown, socketpair,
 };
 
 use crate::error::{Attempt, Error, ErrorKind, Result};
@@ -26,7 +26,8 @@ use crate::timings::Recorder;
 /// A network namespace in the making.
 #[derive(Debug)]
 pub(crate) struct Network {
-    thread: JoinHandle<Result<()>>,
+    /// Until it has been waited for.
+    thread: Option<JoinHandle<Result<()>>>,
     /// Where the init receives it.
     socket: Option<OwnedFd>,
 }
@@ -56,10 +57,11 @@ impl Network {
         let make = {
             let (placed, timings) = (Arc::clone(&placed), timings.clone());
             move || {
+                let ours = Recipient(ours);
                 if let Some(others) = others {
                     others.take_caller();
                 }
-                let made = make(&ours, &timings);
+                let made = make(&ours.0, &timings);
                 drop(placed.lock());
                 made
             }
@@ -72,7 +74,7 @@ impl Network {
         }
         drop(placing);
         Ok(Network {
-            thread,
+            thread: Some(thread),
             socket: Some(theirs),
         })
     }
@@ -82,12 +84,28 @@ impl Network {
         self.socket.take()
     }
 
-    /// Waits until the thread has ended, and tells what kept it from making the namespace. Without the init's socket an init
-    /// that has ended does not.
-    pub(crate) fn problem(self) -> Option<Error> {
-        drop(self.socket);
+    /// Waits until the thread has ended, and tells what kept it from making the namespace: of that an init that waits for it
+    /// learns nothing.
+    pub(crate) fn problem(&mut self) -> Option<Error> {
+        self.socket = None;
         let failed = |_| Error::new(ErrorKind::Host, "the thread that makes the network failed");
-        self.thread.join().map_err(failed).flatten().err()
+        let made = self.thread.take()?.join();
+        made.map_err(failed).flatten().err()
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        let _ = self.problem();
+    }
+}
+
+/// The thread's end of the socket. Others may have copies of it, so it is shut down at the end, for whoever still waits.
+struct Recipient(OwnedFd);
+
+impl Drop for Recipient {
+    fn drop(&mut self) {
+        let _ = shutdown(&self.0, Shutdown::Both);
     }
 }
 

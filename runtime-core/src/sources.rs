@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use oci_spec::runtime::Spec;
 use runtime_init::Step;
 use rustix::fs::{
-    CWD, FileType, Mode, OFlags, StatVfsMountFlags, fstat, fstatfs, fstatvfs, openat,
+    CWD, FileType, Mode, OFlags, StatVfsMountFlags, fstat, fstatfs, fstatvfs, openat, stat, statfs,
 };
 use rustix::mount::{OpenTreeFlags, open_tree};
 
@@ -19,6 +20,9 @@ use crate::sys;
 
 /// The statfs(2) type of procfs.
 const PROC_SUPER_MAGIC: rustix::fs::FsWord = 0x9fa0;
+
+/// That of the files that stand for namespaces.
+const NSFS_MAGIC: rustix::fs::FsWord = 0x6e73_6673;
 
 /// The device number of /dev/null.
 const NULL_DEVICE: (u32, u32) = (1, 3);
@@ -67,6 +71,28 @@ pub(crate) fn open(plan: &Plan, mut context: Context<'_>) -> Result<Vec<Option<O
     Ok(slots)
 }
 
+/// The sources of bind mounts that are files, and that the container's copy of the host's mounts has at the same paths.
+///
+/// A directory may have mounts below it, the container's own root and what is mounted there among them; a link may mean something
+/// else there; and of the files that stand for mount namespaces no copy is made (mount_namespaces(7)).
+pub(crate) fn files(spec: &Spec) -> Vec<PathBuf> {
+    let sources = spec.mounts().iter().flatten();
+    let sources = sources.filter_map(|mount| mount.source().as_ref());
+    let is_plain = |source: &&PathBuf| {
+        let is_file = || {
+            let status = stat(*source).ok()?;
+            let is_file = !FileType::from_raw_mode(status.st_mode).is_dir();
+            Some(is_file && statfs(*source).ok()?.f_type != NSFS_MAGIC)
+        };
+        source.is_absolute()
+            && is_file() == Some(true)
+            && source
+                .canonicalize()
+                .is_ok_and(|resolved| resolved == **source)
+    };
+    sources.filter(is_plain).cloned().collect()
+}
+
 /// The slot whose tree is opened when the step's turn has come, here or by the init.
 fn late(step: &Step<'_>) -> Option<usize> {
     match step {
@@ -82,7 +108,10 @@ pub(crate) fn open_trees(
     step: usize,
     mut namespaces: UserNamespaces<'_>,
 ) -> Result<Vec<OwnedFd>> {
-    let slots = plan.steps().skip(step).map_while(|(_, step)| late(&step));
+    let slots = plan.steps().skip(step).map_while(|(_, step)| match step {
+        Step::MountTree { tree, .. } => Some(usize::from(tree.0)),
+        _ => None,
+    });
     let mut trees: Vec<OwnedFd> = Vec::new();
     let mut next = None;
     for number in slots.take(runtime_init::TREES) {
@@ -238,5 +267,34 @@ fn null_device() -> io::Result<OwnedFd> {
         Ok(tree)
     } else {
         Err(io::Error::other("it is not the character device 1:3"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn files_that_lie_where_they_are_written_are_told_from_all_else() {
+        let place = tempfile::tempdir().unwrap();
+        let place = place.path().canonicalize().unwrap();
+        std::fs::write(place.join("file"), "").unwrap();
+        std::fs::create_dir(place.join("directory")).unwrap();
+        std::os::unix::fs::symlink(&place, place.join("link")).unwrap();
+        let sources = [
+            place.join("file"),
+            place.join("directory"),
+            place.join("link/file"),
+            place.join("directory/../file"),
+            place.join("missing"),
+            "file".into(),
+            "/proc/self/ns/mnt".into(),
+        ];
+        let mounts = sources.map(|source| json!({"destination": "/a", "source": source}));
+        let spec = json!({"ociVersion": "1.2.0", "mounts": mounts});
+        let spec = serde_json::from_value(spec).unwrap();
+        assert_eq!(files(&spec), [place.join("file")]);
     }
 }

@@ -212,6 +212,7 @@ impl Container {
             id: self.record.id.clone(),
             bundle: self.record.bundle.clone(),
             resolved_root: create::resolved_root(&spec, &self.record.bundle),
+            file_sources: self.record.file_sources.clone(),
             cgroup_driver: unit.map_or(CgroupDriver::Cgroupfs, |_| CgroupDriver::Systemd),
             rootless_cgroups: self.record.rootless_cgroups,
             no_pivot: self.record.no_pivot,

@@ -86,6 +86,9 @@ pub(crate) struct Record {
     #[serde(default)]
     pub(crate) notify: bool,
     pub(crate) home: Option<String>,
+    /// As in the plan's options.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) file_sources: Vec<PathBuf>,
 }
 
 /// A container's directory, locked.

@@ -57,6 +57,14 @@ impl CgroupPlan {
         self.directories().any(is_birthplace)
     }
 
+    /// Whether the memory that a process takes when it is born there counts as the container's.
+    pub(crate) fn birthplace_counts_memory(&self) -> bool {
+        let counts =
+            |directory: &Directory| directory.controllers.iter().any(|name| name == "memory");
+        self.directories()
+            .any(|directory| is_birthplace(directory) && counts(directory))
+    }
+
     /// The plan in two: what is done before the first process is there, and what after that, while it has other things to do.
     /// systemd makes all of it around the process.
     pub(crate) fn around_init(&self) -> [CgroupPlan; 2] {

@@ -17,7 +17,8 @@ use crate::process;
 
 /// Binds what the source is.
 ///
-/// The host opens sources, each when its mount's turn has come. One that lies in the root, as its path is written, shows
+/// The host opens sources, each when its mount's turn has come, but for files that the init finds in its own copy of the host's
+/// mounts. One that lies in the root, as its path is written, shows
 /// what the mounts before this one have made of it: the init opens it, and resolves it inside the root.
 pub(super) fn bind(
     plan: &mut Builder<'_>,
@@ -62,13 +63,16 @@ pub(super) fn bind(
         return Ok(());
     }
     let propagation = root::bind_propagation(plan, &parsed.propagation)?;
-    let is_same_there = id_map.is_none()
+    let is_same_there = plan.options.file_sources.contains(&source)
+        && id_map.is_none()
+        && !in_user_namespace
+        && !must_be_proc
         && has_same_masters(&propagation)
-        && !depends_on_reader(&source)
         && super::has_own_copy(plan, &propagation)?;
     let source = Source::Tree {
         path: source,
-        recursive,
+        // There is nothing below a file.
+        recursive: recursive && !is_same_there,
         attributes,
         propagation,
         id_map,
@@ -76,7 +80,7 @@ pub(super) fn bind(
         must_be_proc,
     };
     // To ask the runtime takes as long as several mounts.
-    let tree = match is_same_there && !in_user_namespace {
+    let tree = match is_same_there {
         true => plan.tree_of_copy(pointer.to_owned(), source)?,
         false => plan.tree(pointer.to_owned(), source)?,
     };
@@ -105,19 +109,6 @@ fn has_same_masters(propagation: &[u32]) -> bool {
         [first, ..] if is(first, MS_SLAVE) => propagation.iter().all(|flags| !is(flags, MS_SHARED)),
         all => all.iter().all(|flags| !is(flags, MS_SHARED | MS_SLAVE)),
     }
-}
-
-/// Whether the path means one thing to the runtime and another to the init: /proc/self, and what leads there.
-fn depends_on_reader(source: &Path) -> bool {
-    [
-        "/proc",
-        "/dev/fd",
-        "/dev/stdin",
-        "/dev/stdout",
-        "/dev/stderr",
-    ]
-    .iter()
-    .any(|own| source.starts_with(own))
 }
 
 /// The kernel ignores them for a bind mount, as mount(8) does.

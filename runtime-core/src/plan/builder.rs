@@ -25,6 +25,9 @@ pub struct Options {
     pub bundle: PathBuf,
     /// Where `root.path` leads, if a symbolic link is on the way.
     pub resolved_root: Option<PathBuf>,
+    /// Sources of bind mounts that are files, and lie where they are written: no symbolic link is on the way. The init finds the
+    /// same in its copy of the host's mounts.
+    pub file_sources: Vec<PathBuf>,
     /// Who makes the cgroup.
     pub cgroup_driver: CgroupDriver,
     /// Whether a container that asks for no cgroup goes without where the caller may not make any; nothing for what is usual:
@@ -51,6 +54,7 @@ impl Default for Options {
             id: "container".to_owned(),
             bundle: PathBuf::new(),
             resolved_root: None,
+            file_sources: Vec::new(),
             cgroup_driver: CgroupDriver::default(),
             rootless_cgroups: None,
             no_pivot: false,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{HostFacts, Plan, compile};
+use super::{HostFacts, Options, Plan, compile_with};
 
 /// The plan of the default configuration with something else at these places.
 fn plan(changes: &[(&str, Value)]) -> Plan {
@@ -15,7 +15,11 @@ fn plan(changes: &[(&str, Value)]) -> Plan {
         }
     }
     let spec = serde_json::from_value(config).unwrap();
-    compile(&spec, &HostFacts::typical()).unwrap()
+    let options = Options {
+        file_sources: vec!["/srv/hosts".into()],
+        ..Options::default()
+    };
+    compile_with(&spec, &HostFacts::typical(), &options).unwrap()
 }
 
 #[test]
@@ -23,7 +27,7 @@ fn the_init_of_the_default_configuration_needs_nobody_once_it_has_begun() {
     assert!(!plan(&[]).is_self_sufficient(), "it has a terminal");
     let alone = ("/process/terminal", json!(false));
     assert!(plan(std::slice::from_ref(&alone)).is_self_sufficient());
-    let volume = json!({"destination": "/v", "source": "/srv", "options": ["rbind", "rprivate"]});
+    let volume = json!({"destination": "/v", "source": "/srv/hosts", "options": ["rbind"]});
     let score = ("/process/oomScoreAdj", json!(-5));
     assert!(plan(&[alone, ("/mounts/-", volume), score]).is_self_sufficient());
 }
@@ -31,7 +35,8 @@ fn the_init_of_the_default_configuration_needs_nobody_once_it_has_begun() {
 #[test]
 fn what_the_runtime_answers_or_sets_keeps_the_init_waiting() {
     let hook = json!({"createRuntime": [{"path": "/bin/true"}]});
-    let volume = json!({"destination": "/v", "type": "bind", "source": "/srv", "options": ["rbind", "rshared"]});
+    let volume =
+        json!({"destination": "/v", "type": "bind", "source": "/srv", "options": ["rbind"]});
     let listener = json!({
         "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent",
         "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}],

@@ -48,6 +48,7 @@ fn read_while(
     check_id(id)?;
     let path = root.join(id).join(RECORD);
     let begin = Instant::now();
+    let mut is_last = false;
     let record = loop {
         let text = match read_record(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -66,8 +67,10 @@ fn read_while(
             Ok(record) => record.init.is_some() || !record.is_let_go,
             Err(_) => text.ends_with(b"\n"),
         };
-        // Half of a line, as it is written, or with another to follow at once.
-        if !is_whole && begin.elapsed() < MOMENT && is_written(&root.join(id), id)? {
+        // Half of a line, as it is written, or with another to follow at once. Who wrote it may be done by now, so nobody's
+        // record is read once more.
+        if !is_whole && !is_last && begin.elapsed() < MOMENT {
+            is_last = !is_written(&root.join(id), id)?;
             sleep(Duration::from_micros(200));
             continue;
         }
@@ -180,6 +183,23 @@ mod tests {
         fs::write(&path, line(true, None)).unwrap();
         drop(directory);
         assert_eq!(found(), None);
+    }
+
+    #[test]
+    fn a_record_that_is_completed_before_anybody_asks_who_writes_it_is_read_again() {
+        let root = tempfile::tempdir().unwrap();
+        let path = Directory::create(root.path(), "web").unwrap();
+        let path = path.path().join(RECORD);
+        let whole = line(true, Some(7));
+        fs::write(&path, &whole[..99]).unwrap();
+        let completed = read_while(root.path(), "web", |_, _| {
+            fs::write(&path, &whole).unwrap();
+            Ok(false)
+        });
+        assert_eq!(
+            completed.unwrap().unwrap().init.map(|init| init.pid),
+            Some(7)
+        );
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What mounts become in a plan.
 
-use runtime_core::plan::{HostFacts, Plan};
+use runtime_core::plan::{HostFacts, Options, Plan, compile_with};
 use serde_json::{Value, json};
 
-use super::{compile_for, compiled, config, patched};
+use super::{compile_for, compiled, config, options as options_of_tests, patched};
 
 /// The lines of the plan that one more mount asks for.
 fn lines(mount: Value) -> Vec<String> {
@@ -40,7 +40,7 @@ fn the_text_of_a_plan_shows_what_a_mount_changes() {
 }
 
 #[test]
-fn a_source_in_the_root_is_opened_there() {
+fn a_source_in_the_root_is_opened_by_the_init_and_any_other_by_the_host() {
     let bind = |source: &str| {
         lines(json!({"destination": "/a", "source": source, "options": ["bind", "nodev"]}))
     };
@@ -57,21 +57,31 @@ fn a_source_in_the_root_is_opened_there() {
         );
     }
     for source in ["/srv/bundles/web/rootfs/../b", "rootfsb", "/b"] {
-        let lines = bind(source);
-        assert!(lines[1].starts_with("open the host's /"), "{lines:?}");
+        assert!(bind(source)[0].contains(": open /"), "{:?}", bind(source));
     }
 }
 
 /// From its own copy of the host's mounts, unless that has something else there.
 #[test]
-fn the_init_opens_sources_that_are_the_same_to_it_as_to_the_host() {
+fn the_init_opens_files_of_the_host_that_are_the_same_to_it() {
     let is_by_init = |source: &str, options: &[&str], root: &str| {
         let mount = json!({"destination": "/a", "source": source, "options": options});
         let config = patched(config(), "/mounts", json!([mount]));
         let config = patched(config, "/linux/rootfsPropagation", json!(root));
-        let lines = lines_of(&compiled(&config));
+        let known = Options {
+            file_sources: vec!["/b".into()],
+            ..options_of_tests()
+        };
+        let spec = serde_json::from_value(config).unwrap();
+        let plan = compile_with(&spec, &HostFacts::typical(), &known).unwrap();
+        let lines = lines_of(&plan);
         let by_init = lines.iter().any(|line| line.starts_with("open the host's"));
         assert_ne!(by_init, lines[0].contains(": open /"), "{lines:?}");
+        assert!(
+            !lines
+                .iter()
+                .any(|line| by_init && line.contains("recursively"))
+        );
         by_init
     };
     assert!(is_by_init("/b", &["rbind", "rprivate", "ro"], ""));
@@ -81,9 +91,9 @@ fn the_init_opens_sources_that_are_the_same_to_it_as_to_the_host() {
     assert!(!is_by_init("/b", &["rbind", "rshared"], ""));
     assert!(!is_by_init("/b", &["rbind", "rslave"], "rprivate"));
     assert!(!is_by_init("/b", &["rbind"], "rshared"));
-    for of_the_reader in ["/proc/self/fd/7", "/proc", "/dev/fd/7", "/dev/stdin"] {
-        assert!(!is_by_init(of_the_reader, &["rbind", "rprivate"], ""));
-    }
+    // What nothing is known of, a directory for one.
+    assert!(!is_by_init("/c", &["rbind", "rprivate"], ""));
+    assert!(!is_by_init("/x/../b", &["rbind", "rprivate"], ""));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Bind mounts whose source the init opens: one that lies inside the root, and any where the runtime has no rights over the
-//! host's mounts.
+//! Bind mounts whose source the init opens: one that lies inside the root, a file of the host's, and any where the runtime has no
+//! rights over the host's mounts.
 
 use runtime_init::{
     BindBelow, BindInside, Expected, Fault, HostTree, MountAttributes, Numbers, Operation,

@@ -1,6 +1,6 @@
 //! Follows a command and the processes that it makes from system call to system call: ptrace(2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use conformance::fault::{Act, Fault, Role, Trace};
@@ -16,6 +16,8 @@ pub(crate) struct Tracer {
     root: Pid,
     fault: Option<Fault>,
     processes: BTreeMap<Pid, Process>,
+    /// Those that were made and have not stopped for the first time.
+    newborn: BTreeSet<Pid>,
     /// How many calls like the fault's there were.
     like: usize,
     pub(crate) trace: Trace,
@@ -45,6 +47,7 @@ impl Tracer {
             root,
             fault,
             processes: BTreeMap::new(),
+            newborn: BTreeSet::new(),
             like: 0,
             trace: Trace::default(),
         };
@@ -70,6 +73,7 @@ impl Tracer {
             let Some(pid) = status.pid() else { continue };
             if let WaitStatus::Exited(..) | WaitStatus::Signaled(..) = status {
                 if pid == self.root {
+                    self.release_newborn();
                     return Ok(status);
                 }
                 self.processes.remove(&pid);
@@ -83,8 +87,31 @@ impl Tracer {
         }
     }
 
+    /// A process that is traced from its beginning begins with a SIGSTOP, from which nobody else would wake it.
+    fn release_newborn(&self) {
+        for child in &self.newborn {
+            let stopped = waitpid(*child, Some(WaitPidFlag::__WALL));
+            if matches!(stopped, Ok(WaitStatus::Stopped(..))) {
+                // Killed meanwhile, it needs no release.
+                let _ = ptrace::detach(*child, None);
+            }
+        }
+    }
+
     fn stopped(&mut self, pid: Pid, status: WaitStatus) -> nix::Result<()> {
+        self.newborn.remove(&pid);
         match status {
+            WaitStatus::PtraceEvent(
+                _,
+                _,
+                libc::PTRACE_EVENT_CLONE | libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK,
+            ) => {
+                let child = Pid::from_raw(ptrace::getevent(pid)? as i32);
+                // Its first stop may come before this one's.
+                if !self.processes.contains_key(&child) {
+                    self.newborn.insert(child);
+                }
+            }
             WaitStatus::PtraceSyscall(_) => self.call(pid)?,
             WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_EXEC) if self.is_another(pid) => {
                 self.processes.remove(&pid);
