@@ -155,6 +155,7 @@ impl ContainerBuilder {
         let mut options = self.options.clone();
         options.notify_directory = self.notify_directory();
         let spec = self.bundle.spec();
+        options.file_sources = sources::files(spec);
         let mut facts = self.facts()?;
         if facts.is_unprivileged() && !namespaces::has_user_namespace(spec) {
             facts = facts.of_root();

@@ -337,7 +337,7 @@ impl<'a> Creation<'a> {
             stdio: wishes.stdio.streams(&mut null)?,
             preserved: wishes.preserved,
             cgroup: birthplace.as_ref().map(OwnedFd::as_fd),
-            counts_memory: self
+            waits: self
                 .plan
                 .cgroup
                 .as_ref()

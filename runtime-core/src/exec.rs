@@ -263,7 +263,7 @@ impl<'a> ExecBuilder<'a> {
                 stdio: self.wishes.stdio.streams(&mut null)?,
                 preserved: self.wishes.preserved,
                 cgroup,
-                counts_memory: true,
+                waits: true,
                 directory: &directory,
                 timings: self.timings.clone(),
             };

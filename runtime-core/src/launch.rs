@@ -36,8 +36,8 @@ pub(crate) struct Handover<'a> {
     pub(crate) preserved: u32,
     /// The cgroup (version 2) that the process is born in.
     pub(crate) cgroup: Option<BorrowedFd<'a>>,
-    /// Whether that counts its memory.
-    pub(crate) counts_memory: bool,
+    /// Whether the caller waits for it at once, as it has to where that cgroup counts memory ([`sys::Start`]).
+    pub(crate) waits: bool,
     /// The state directory, for a host that has no executable memfds.
     pub(crate) directory: &'a Path,
     pub(crate) timings: Recorder,
@@ -134,7 +134,7 @@ impl Init {
             first,
             namespaces: plan.clone_flags,
             cgroup: handover.cgroup,
-            waits: handover.counts_memory,
+            waits: handover.waits,
         };
         let started = sys::spawn(&start, meanwhile);
         let (pid, pidfd, done) =

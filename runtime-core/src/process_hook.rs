@@ -120,7 +120,7 @@ impl Place<'_> {
             ],
             preserved: 0,
             cgroup: born_in.as_ref().map(AsFd::as_fd),
-            counts_memory: true,
+            waits: true,
             directory: self.directory,
             timings: Recorder::default(),
         };

@@ -74,7 +74,8 @@ pub(crate) fn open(plan: &Plan, mut context: Context<'_>) -> Result<Vec<Option<O
 /// The sources of bind mounts that are files, and that the container's copy of the host's mounts has at the same paths.
 ///
 /// A directory may have mounts below it, the container's own root and what is mounted there among them; a link may mean something
-/// else there; and of the files that stand for mount namespaces no copy is made (mount_namespaces(7)).
+/// else there. What is in a procfs depends on who looks, /proc/sys/net for one; and of files that stand for namespaces, those for
+/// mount namespaces are not copied (mount_namespaces(7)).
 pub(crate) fn files(spec: &Spec) -> Vec<PathBuf> {
     let sources = spec.mounts().iter().flatten();
     let sources = sources.filter_map(|mount| mount.source().as_ref());
@@ -82,7 +83,8 @@ pub(crate) fn files(spec: &Spec) -> Vec<PathBuf> {
         let is_file = || {
             let status = stat(*source).ok()?;
             let is_file = !FileType::from_raw_mode(status.st_mode).is_dir();
-            Some(is_file && statfs(*source).ok()?.f_type != NSFS_MAGIC)
+            let depends = [PROC_SUPER_MAGIC, NSFS_MAGIC].contains(&statfs(*source).ok()?.f_type);
+            Some(is_file && !depends)
         };
         source.is_absolute()
             && is_file() == Some(true)
@@ -291,6 +293,7 @@ mod tests {
             place.join("missing"),
             "file".into(),
             "/proc/self/ns/mnt".into(),
+            "/proc/sys/net/ipv4/ip_forward".into(),
         ];
         let mounts = sources.map(|source| json!({"destination": "/a", "source": source}));
         let spec = json!({"ociVersion": "1.2.0", "mounts": mounts});

@@ -42,6 +42,8 @@ pub enum Expected {
     Anything,
     /// A procfs.
     Proc,
+    /// No directory, and no symbolic link on the way there.
+    File,
     /// The null device, which is the character device 1:3.
     NullDevice,
 }

@@ -18,8 +18,8 @@ use crate::process;
 /// Binds what the source is.
 ///
 /// The host opens sources, each when its mount's turn has come, but for files that the init finds in its own copy of the host's
-/// mounts. One that lies in the root, as its path is written, shows
-/// what the mounts before this one have made of it: the init opens it, and resolves it inside the root.
+/// mounts (`sources::files`). One that lies in the root, as its path is written, shows what the mounts before this one have made
+/// of it: the init opens it, and resolves it inside the root.
 pub(super) fn bind(
     plan: &mut Builder<'_>,
     pointer: &str,
@@ -81,7 +81,7 @@ pub(super) fn bind(
     };
     // To ask the runtime takes as long as several mounts.
     let tree = match is_same_there {
-        true => plan.tree_of_copy(pointer.to_owned(), source)?,
+        true => plan.file_of_copy(pointer.to_owned(), source)?,
         false => plan.tree(pointer.to_owned(), source)?,
     };
     plan.step(
@@ -165,6 +165,7 @@ pub(crate) fn open_in_container(
     origin: Origin,
     slot: Slot,
     source: &Source,
+    expected: Expected,
 ) -> Result<()> {
     let null = &null_device();
     let (source, expected) = match source {
@@ -172,7 +173,7 @@ pub(crate) fn open_in_container(
         Source::Tree {
             must_be_proc: true, ..
         } => (source, Expected::Proc),
-        _ => (source, Expected::Anything),
+        _ => (source, expected),
     };
     let Source::Tree {
         path,

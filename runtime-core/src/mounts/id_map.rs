@@ -158,7 +158,7 @@ impl<'a> UserNamespaces<'a> {
             stdio: Stdio::Null.streams(&mut null).map_err(Refused::Namespace)?,
             preserved: 0,
             cgroup: None,
-            counts_memory: false,
+            waits: false,
             directory: self.directory.unwrap_or(Path::new("/")),
             timings: Recorder::default(),
         };

@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString};
 use std::path::PathBuf;
 
 use oci_spec::runtime::{Linux, Spec};
-use runtime_init::{Rendezvous, Slot, Step};
+use runtime_init::{Expected, Rendezvous, Slot, Step};
 use serde::Serialize;
 
 use super::arrival::Arrival;
@@ -132,25 +132,29 @@ impl<'a> Builder<'a> {
     ///
     /// As for [`Builder::slot`].
     pub(crate) fn tree(&mut self, origin: impl Into<Origin>, source: Source) -> Result<Slot> {
-        match self.facts.may_clone_mounts() {
-            true => self.slot(origin, source),
-            false => self.tree_of_copy(origin, source),
+        let origin = origin.into();
+        let opened_there =
+            (!self.facts.may_clone_mounts()).then(|| (origin.clone(), source.clone()));
+        let slot = self.slot(origin, source)?;
+        if let Some((origin, source)) = opened_there {
+            mounts::open_in_container(self, origin, slot, &source, Expected::Anything)?;
         }
+        Ok(slot)
     }
 
-    /// A slot for a tree that the init takes from its copy of the host's mounts.
+    /// A slot for a file that the init takes from its copy of the host's mounts.
     ///
     /// # Errors
     ///
     /// As for [`Builder::slot`].
-    pub(crate) fn tree_of_copy(
+    pub(crate) fn file_of_copy(
         &mut self,
         origin: impl Into<Origin>,
         source: Source,
     ) -> Result<Slot> {
         let origin = origin.into();
         let slot = self.slot(origin.clone(), source.clone())?;
-        mounts::open_in_container(self, origin, slot, &source)?;
+        mounts::open_in_container(self, origin, slot, &source, Expected::File)?;
         Ok(slot)
     }
 }

@@ -48,7 +48,7 @@ fn read_while(
     check_id(id)?;
     let path = root.join(id).join(RECORD);
     let begin = Instant::now();
-    let mut is_last = false;
+    let mut left = None;
     let record = loop {
         let text = match read_record(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -67,12 +67,15 @@ fn read_while(
             Ok(record) => record.init.is_some() || !record.is_let_go,
             Err(_) => text.ends_with(b"\n"),
         };
-        // Half of a line, as it is written, or with another to follow at once. Who wrote it may be done by now, so nobody's
-        // record is read once more.
-        if !is_whole && !is_last && begin.elapsed() < MOMENT {
-            is_last = !is_written(&root.join(id), id)?;
-            sleep(Duration::from_micros(200));
-            continue;
+        // Half of a line, as it is written, or with another to follow at once. Who wrote it may be done by now, so nobody's is
+        // read until it stays the same.
+        if !is_whole && begin.elapsed() < MOMENT {
+            let is_written = is_written(&root.join(id), id)?;
+            if is_written || left != Some(text.len()) {
+                left = (!is_written).then_some(text.len());
+                sleep(Duration::from_micros(200));
+                continue;
+            }
         }
         break parsed.map_err(|error| damaged(&path, &error))?;
     };

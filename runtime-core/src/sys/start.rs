@@ -10,10 +10,13 @@ use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use rustix::thread::futex::{self, Timespec};
 
-use super::{block_signals, raw, restore_signals, wait};
+use super::{block_signals, raw, restore_signals};
 
 /// The child's stack between clone3(2) and execveat(2); it calls a few system calls and nothing else.
 const STACK_SIZE: usize = 16 * 1024;
+
+/// What a stack is made of: both architectures want it aligned to 16 bytes.
+type Line = u128;
 
 /// Be born in the cgroup of a descriptor (clone(2)); libc's constant does not fit its type.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -70,7 +73,7 @@ pub(crate) fn spawn<T>(
     start: &Start<'_>,
     meanwhile: impl FnOnce(i32) -> T,
 ) -> io::Result<(i32, OwnedFd, T)> {
-    let mut stack = vec![0u8; STACK_SIZE];
+    let mut stack: Vec<Line> = vec![0; STACK_SIZE / size_of::<Line>()];
     let arguments = null_terminated(start.arguments);
     let environment = null_terminated(start.environment);
     let mut descriptors: Vec<Descriptor> = start
@@ -134,7 +137,7 @@ pub(crate) fn spawn<T>(
     match child.errno.load(Ordering::Relaxed) {
         0 => Ok((pid, pidfd, done)),
         errno => {
-            let _ = wait(pid);
+            let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
             Err(io::Error::from_raw_os_error(errno))
         }
     }
@@ -166,7 +169,7 @@ impl Drop for Sharing<'_> {
         while self.word.load(Ordering::Acquire) == SHARED {
             // The kernel wakes as from another process. Interrupted, or too late to be woken, the word tells.
             let woken = futex::wait(self.word, futex::Flags::empty(), SHARED, Some(&A_WHILE));
-            if woken == Err(Errno::TIMEDOUT) && self.child_has_ended() {
+            if !matches!(woken, Ok(()) | Err(Errno::AGAIN)) && self.child_has_ended() {
                 break;
             }
         }
@@ -300,8 +303,10 @@ unsafe extern "C" fn run_child(child: *mut libc::c_void) -> ! {
         }
     };
     child.errno.store(errno, Ordering::Relaxed);
-    // SAFETY: ends this process alone, without running anything of the parent's.
-    unsafe { libc::_exit(127) }
+    loop {
+        // SAFETY: ends this process alone, without running anything of the parent's.
+        let _ = unsafe { raw::call(libc::SYS_exit_group, [127, 0, 0, 0, 0]) };
+    }
 }
 
 /// Keeps all capabilities over the coming execve(2). In a user namespace whose ids are not mapped yet nobody is root, so
@@ -406,7 +411,8 @@ fn put(descriptor: Descriptor, number: RawFd, flags: libc::c_int) -> Result<(), 
             [from, number as usize, flags as usize, 0, 0],
         )?;
         if descriptor.moved {
-            raw::call(libc::SYS_close, [from, 0, 0, 0, 0])?;
+            // Closed whatever the answer is, as by dup3(2).
+            let _ = raw::call(libc::SYS_close, [from, 0, 0, 0, 0]);
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use runtime_init::{
     BindBelow, BindInside, Expected, Fault, HostTree, MountAttributes, Numbers, Operation,
 };
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdirat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
@@ -55,8 +55,13 @@ fn open_source(root: &Root, bind: &BindInside<'_>) -> Result<OwnedFd, Fault> {
 /// Clones what the mount namespace, a copy of the host's, has at a path.
 pub(crate) fn of_host(host: &HostTree<'_>) -> Result<OwnedFd, Fault> {
     let location = OFlags::PATH | OFlags::CLOEXEC;
-    let source =
-        openat(CWD, host.source.0, location, Mode::empty()).during(Operation::OpenSource)?;
+    // A link that was put in the way of a file could lead to the container's own mounts.
+    let links = match host.expected {
+        Expected::File => ResolveFlags::NO_SYMLINKS,
+        _ => ResolveFlags::empty(),
+    };
+    let source = openat2(CWD, host.source.0, location, Mode::empty(), links)
+        .during(Operation::OpenSource)?;
     if !is_expected(source.as_fd(), host.expected)? {
         return Err(fault(Operation::CheckSource, Errno::NODEV));
     }
@@ -73,6 +78,10 @@ pub(crate) fn of_host(host: &HostTree<'_>) -> Result<OwnedFd, Fault> {
 fn is_expected(source: BorrowedFd<'_>, expected: Expected) -> Result<bool, Fault> {
     match expected {
         Expected::Anything => Ok(true),
+        Expected::File => {
+            let status = fstat(source).during(Operation::CheckSource)?;
+            Ok(!FileType::from_raw_mode(status.st_mode).is_dir())
+        }
         Expected::Proc => mounts::is_proc(source),
         Expected::NullDevice => {
             let status = fstat(source).during(Operation::CheckSource)?;
