@@ -1,10 +1,12 @@
-//! The host's part of making a container, in order, and taking it back.
+//! The host's part of making a container, in order.
+
+mod undo;
 
 use std::os::fd::{AsFd, OwnedFd};
 
 use runtime_init::Rendezvous;
 
-use crate::cgroup::{Cgroup, CgroupError, CgroupPlan, Making};
+use crate::cgroup::{Cgroup, CgroupPlan, Making};
 use crate::create::ContainerBuilder;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::exhaustion::{self, Before};
@@ -307,19 +309,16 @@ impl<'a> Creation<'a> {
         self.directory.write(record)
     }
 
-    /// Starts the init, and makes what is left of the cgroup meanwhile.
-    fn start_init(&mut self, record: &mut Record, is_recorded: bool) -> Result<()> {
-        let span = self.builder.timings.span("open what the init inherits");
+    /// Opens what the init inherits.
+    fn open_slots(&mut self, record: &mut Record) -> Result<Vec<Option<OwnedFd>>> {
         let mut context = sources::Context {
             user_namespaces: UserNamespaces::new(self.directory.path()),
+            network: self.network.as_mut().and_then(Network::take_socket),
             ..sources::Context::default()
         };
-        let birthplace = self.making.birthplace();
-        let birthplace = birthplace.host(|| "open the cgroup".to_owned())?;
         if !self.builder.options.start_at_once {
             context.listener = Some(self.directory.listen()?);
         }
-        context.network = self.network.as_mut().and_then(Network::take_socket);
         let slots = sources::open(&self.plan, context)?;
         if let Some(slot) = self.plan.root_on_host {
             // The control socket, slot 0, is not among them.
@@ -331,23 +330,29 @@ impl<'a> Creation<'a> {
             record.root_mount = self.root_mount;
             self.directory.write(record)?;
         }
+        Ok(slots)
+    }
+
+    /// Starts the init, and makes what is left of the cgroup meanwhile.
+    fn start_init(&mut self, record: &mut Record, is_recorded: bool) -> Result<()> {
+        let span = self.builder.timings.span("open what the init inherits");
+        let birthplace = self.making.birthplace();
+        let birthplace = birthplace.host(|| "open the cgroup".to_owned())?;
+        let slots = self.open_slots(record)?;
+        // systemd makes its own around the init.
+        let cgroup = self.plan.cgroup.as_ref();
+        let cgroup = cgroup.filter(|plan| plan.unit().is_none());
         let wishes = &self.builder.wishes;
         let mut null = None;
         let handover = Handover {
             stdio: wishes.stdio.streams(&mut null)?,
             preserved: wishes.preserved,
             cgroup: birthplace.as_ref().map(OwnedFd::as_fd),
-            waits: self
-                .plan
-                .cgroup
-                .as_ref()
-                .is_some_and(CgroupPlan::birthplace_counts_memory),
+            waits: cgroup.is_some_and(CgroupPlan::birthplace_counts_memory),
             directory: self.directory.path(),
             timings: self.builder.timings.clone(),
         };
         drop(span);
-        let cgroup = self.plan.cgroup.as_ref();
-        let cgroup = cgroup.filter(|plan| plan.unit().is_none());
         let waits_for_cgroups = cgroup.is_some_and(|plan| plan.task_file_count() > 0);
         let meanwhile = |pid| {
             // Both have enough to do. The plan gives it all CPUs, once it has joined the cgroups and no sooner.
@@ -446,54 +451,6 @@ impl<'a> Creation<'a> {
         let pid = self.init()?.pid();
         ProcessId::of(pid).host(|| format!("read the start time of process {pid}"))
     }
-
-    /// Takes everything back, and gives the error that was the reason.
-    fn undo(&mut self, error: Error) -> Error {
-        tracing::debug!("take everything back: {error}");
-        let mut error = error;
-        if let Some(init) = &self.init {
-            init.kill();
-        }
-        if let Some(moves) = self.net_devices.take() {
-            moves.undo();
-        }
-        if let Some(cgroup) = &self.cgroup
-            && let Err(cause) = discard(cgroup)
-        {
-            tracing::warn!("the cgroup of {} is left behind: {cause}", self.builder.id);
-        }
-        self.making.discard();
-        if let Some(making) = &self.intel_rdt {
-            making.undo();
-        }
-        if let Some(mount) = self.root_mount
-            && let Err(cause) = mount.unmount(&self.builder.record().rootfs)
-        {
-            tracing::warn!("the root of {} stays mounted: {cause}", self.builder.id);
-        }
-        if self.init.is_some() {
-            self.run_poststop_hooks();
-            self.builder.wishes.remove_pid_file();
-        }
-        if let Err(cause) = self.directory.remove() {
-            tracing::warn!("{cause}");
-            error = error.context("and the state directory is left behind");
-        }
-        error
-    }
-
-    fn run_poststop_hooks(&self) {
-        let record = self.builder.record();
-        let spec = self.builder.bundle.spec();
-        let Ok(state) = state_json(&record, Status::Stopped, None) else {
-            return;
-        };
-        for hook in hooks::of(spec, Kind::Poststop) {
-            if let Err(error) = hook.run(&state, &record.bundle) {
-                tracing::warn!("{error}");
-            }
-        }
-    }
 }
 
 /// Notes what is about to be made.
@@ -506,17 +463,4 @@ fn record_intentions(
     let _span = builder.timings.span("write the state");
     record.intended_cgroup = plan.cgroup.as_ref().map(CgroupPlan::intended);
     directory.write(record)
-}
-
-/// Ends who is in the cgroup and removes it; again for those whom others let in meanwhile, as `exec` does once the container
-/// is known.
-fn discard(cgroup: &Cgroup) -> std::result::Result<(), CgroupError> {
-    for _ in 0..2 {
-        let _ = cgroup.kill_all(libc::SIGKILL);
-        if cgroup.discard().is_ok() {
-            return Ok(());
-        }
-    }
-    let _ = cgroup.kill_all(libc::SIGKILL);
-    cgroup.discard()
 }

@@ -145,3 +145,32 @@ fn send(recipient: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> io::Result<()> 
         Err(errno) => Err(errno.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use caps::{CapSet, Capability};
+    use rustix::net::{RecvFlags, recv};
+
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_network_that_cannot_be_made_learns_that_none_comes_and_the_caller_why() {
+        let begin = || {
+            // This thread's alone, and that of the one that it starts.
+            caps::drop(None, CapSet::Effective, Capability::CAP_SYS_ADMIN).unwrap();
+            Network::begin(&Recorder::default()).unwrap()
+        };
+        let mut network = thread::spawn(begin).join().unwrap();
+        let socket = network.take_socket().unwrap();
+        let received = recv(&socket, &mut [0u8], RecvFlags::empty()).unwrap();
+        assert_eq!(received.0, 0);
+        let error = network.problem().unwrap();
+        assert_eq!(error.errno(), Some(libc::EPERM));
+        assert_eq!(error.origin(), Some("/linux/namespaces"));
+        assert!(
+            error.to_string().contains("make the network namespace"),
+            "{error}"
+        );
+        assert!(network.problem().is_none());
+    }
+}

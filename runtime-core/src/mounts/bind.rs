@@ -63,12 +63,8 @@ pub(super) fn bind(
         return Ok(());
     }
     let propagation = root::bind_propagation(plan, &parsed.propagation)?;
-    let is_same_there = plan.options.file_sources.contains(&source)
-        && id_map.is_none()
-        && !in_user_namespace
-        && !must_be_proc
-        && has_same_masters(&propagation)
-        && super::has_own_copy(plan, &propagation)?;
+    let is_plain = id_map.is_none() && !in_user_namespace && !must_be_proc;
+    let is_same_there = is_plain && is_in_own_copy(plan, &source, &propagation)?;
     let source = Source::Tree {
         path: source,
         // There is nothing below a file.
@@ -98,6 +94,13 @@ pub(super) fn bind(
 /// maker's are as writable as they were: `ro` has to be for them, too (CVE-2023-25809).
 fn shows_cgroups(target: &CString) -> bool {
     Path::new(&*target.to_string_lossy()).starts_with("/sys")
+}
+
+/// Whether the init finds the same file in its own copy of the host's mounts.
+fn is_in_own_copy(plan: &Builder<'_>, source: &Path, propagation: &[u32]) -> Result<bool> {
+    let mut files = plan.options.file_sources.iter();
+    let is_known = files.any(|file| file == source);
+    Ok(is_known && has_same_masters(propagation) && super::has_own_copy(plan, propagation)?)
 }
 
 /// Whether a tree of the container's copy of the host's mounts, which has the first propagation already, comes to the same as

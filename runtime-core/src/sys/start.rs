@@ -76,16 +76,7 @@ pub(crate) fn spawn<T>(
     let mut stack: Vec<Line> = vec![0; STACK_SIZE / size_of::<Line>()];
     let arguments = null_terminated(start.arguments);
     let environment = null_terminated(start.environment);
-    let mut descriptors: Vec<Descriptor> = start
-        .stdio
-        .iter()
-        .chain(start.descriptors)
-        .chain([&start.init])
-        .map(|descriptor| Descriptor {
-            number: descriptor.as_raw_fd(),
-            moved: false,
-        })
-        .collect();
+    let mut descriptors = descriptors(start);
     let mut users = users(&descriptors);
     let mut child = Child {
         arguments: &arguments,
@@ -174,6 +165,17 @@ impl Drop for Sharing<'_> {
             }
         }
     }
+}
+
+/// In the order of [`Child::descriptors`].
+fn descriptors(start: &Start<'_>) -> Vec<Descriptor> {
+    let slots = start.stdio.iter().chain(start.descriptors);
+    let all = slots.chain([&start.init]);
+    all.map(|descriptor| Descriptor {
+        number: descriptor.as_raw_fd(),
+        moved: false,
+    })
+    .collect()
 }
 
 /// How many of the descriptors lie at each number: the child, which finds them, does not look for more.
